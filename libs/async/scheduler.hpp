@@ -70,7 +70,7 @@ class VirtualScheduler final : public Scheduler {
   Instant now() const override;
   std::chrono::nanoseconds steady_now() const override;
 
-  void run_ready();              // everything that can run without time passing
+  void run_ready();               // everything that can run without time passing
   void run_for(Millis duration);  // ready work and due timers, in order of time then of setting
   // Until `done` says so, moving from timer to timer, at most `limit` of virtual time. Says whether it was done.
   bool run_until(const std::function<bool()>& done, Millis limit);

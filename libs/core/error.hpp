@@ -10,22 +10,22 @@
 namespace fleetward {
 
 enum class ErrorCode {
-  invalid_argument,     // the caller's input is wrong; the same call fails again
+  invalid_argument,  // the caller's input is wrong; the same call fails again
   not_found,
   already_exists,
   conflict,             // a version or state that changed meanwhile; read again, then retry
   failed_precondition,  // not in a state that allows this; a person must do something first
   permission_denied,
   unauthenticated,
-  resource_exhausted,   // one of our limits was reached
-  throttled,            // slow down, then retry
-  unavailable,          // the other side is not there now; retry
+  resource_exhausted,  // one of our limits was reached
+  throttled,           // slow down, then retry
+  unavailable,         // the other side is not there now; retry
   deadline_exceeded,
-  fenced,               // a newer owner exists; the caller must stop acting as owner
-  corrupted,            // stored bytes are not what was written
-  cancelled,            // we are stopping
+  fenced,     // a newer owner exists; the caller must stop acting as owner
+  corrupted,  // stored bytes are not what was written
+  cancelled,  // we are stopping
   unsupported,
-  internal,             // a fault of ours
+  internal,  // a fault of ours
 };
 
 std::string_view to_string(ErrorCode code);

@@ -92,8 +92,7 @@ std::string to_human(Millis duration) {
   if (s < 86'400) {
     return s % 3600 < 60 ? fmt::format("{} h", s / 3600) : fmt::format("{} h {} min", s / 3600, s % 3600 / 60);
   }
-  return s % 86'400 < 3600 ? fmt::format("{} d", s / 86'400)
-                           : fmt::format("{} d {} h", s / 86'400, s % 86'400 / 3600);
+  return s % 86'400 < 3600 ? fmt::format("{} d", s / 86'400) : fmt::format("{} d {} h", s / 86'400, s % 86'400 / 3600);
 }
 
 }  // namespace fleetward

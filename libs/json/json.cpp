@@ -60,7 +60,8 @@ class BoundedBuilder : public nlohmann::detail::json_sax_dom_parser<Value> {
 
 Result<Value> parse(std::string_view text, Limits limits) {
   if (text.size() > limits.bytes_max) {
-    return Error(ErrorCode::resource_exhausted, fmt::format("JSON of {} bytes is over the limit of {}", text.size(), limits.bytes_max));
+    return Error(ErrorCode::resource_exhausted,
+                 fmt::format("JSON of {} bytes is over the limit of {}", text.size(), limits.bytes_max));
   }
   Value root;
   BoundedBuilder builder(root, limits.depth_max);
@@ -97,7 +98,8 @@ const Value* Reader::required(std::string_view key) {
 
 namespace {
 
-std::optional<std::string> text_of(Reader& r, std::string_view key, const Value& value, std::size_t min, std::size_t max) {
+std::optional<std::string> text_of(Reader& r, std::string_view key, const Value& value, std::size_t min,
+                                   std::size_t max) {
   if (!value.is_string()) {
     r.problem(key, "is not a string");
     return std::nullopt;
@@ -112,9 +114,10 @@ std::optional<std::string> text_of(Reader& r, std::string_view key, const Value&
 
 std::optional<std::int64_t> integer_of(Reader& r, std::string_view key, const Value& value, std::int64_t min,
                                        std::int64_t max) {
-  const bool fits = value.is_number_integer() &&
-                    !(value.is_number_unsigned() &&
-                      value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
+  const bool fits =
+      value.is_number_integer() &&
+      !(value.is_number_unsigned() &&
+        value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
   if (!fits) {
     r.problem(key, "is not an integer");
     return std::nullopt;

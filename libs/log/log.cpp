@@ -26,10 +26,14 @@ spdlog::logger& logger() {
 
 std::string_view name_of(Level level) {
   switch (level) {
-    case Level::debug: return "debug";
-    case Level::info: return "info";
-    case Level::warn: return "warn";
-    case Level::error: return "error";
+    case Level::debug:
+      return "debug";
+    case Level::info:
+      return "info";
+    case Level::warn:
+      return "warn";
+    case Level::error:
+      return "error";
   }
   return "error";
 }
@@ -66,8 +70,8 @@ std::string format_line(Format format, Level level, std::string_view event, Fiel
       line += fmt::format(",{}:{}", quote(field.name()), field.quoted() ? quote(field.value()) : field.value());
     } else {
       const bool plain = !field.quoted() || field.value().find_first_of(" \"=\\") == std::string::npos;
-      line += fmt::format(" {}={}", field.name(),
-                          plain ? printable(field.value(), value_bytes_max) : quote(field.value()));
+      line +=
+          fmt::format(" {}={}", field.name(), plain ? printable(field.value(), value_bytes_max) : quote(field.value()));
     }
   }
   return line;

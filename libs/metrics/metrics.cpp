@@ -51,7 +51,8 @@ std::string samples(std::string_view name, const std::string& labels, const Metr
   if (const auto* counter = std::get_if<std::unique_ptr<Counter>>(&metric)) {
     return sample(name, labels, fmt::format("{}", (*counter)->value()));
   }
-  if (const auto* gauge = std::get_if<std::unique_ptr<Gauge>>(&metric)) return sample(name, labels, number((*gauge)->value()));
+  if (const auto* gauge = std::get_if<std::unique_ptr<Gauge>>(&metric))
+    return sample(name, labels, number((*gauge)->value()));
   const Histogram& histogram = **std::get_if<std::unique_ptr<Histogram>>(&metric);
   const auto counts = histogram.counts();
   std::string out;
@@ -76,7 +77,7 @@ void Gauge::add(double delta) {
 }
 
 Histogram::Histogram(std::vector<double> upper_bounds)
-    : bounds_(std::move(upper_bounds)), counts_(new std::atomic<std::uint64_t>[bounds_.size() + 1]{}) {}
+    : bounds_(std::move(upper_bounds)), counts_(new std::atomic<std::uint64_t>[bounds_.size() + 1] {}) {}
 
 void Histogram::observe(double value) {
   const auto bucket = std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin();

@@ -1,0 +1,121 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "fleet/access.hpp"
+#include "fleet/cloud_event.hpp"
+#include "fleet/device_records.hpp"
+#include "fleet/gateway_events.hpp"
+#include "fleet/violation.hpp"
+
+namespace fleetward::fleet {
+namespace {
+
+using ::testing::HasSubstr;
+
+json::Value parsed(std::string_view text) { return *json::parse(text); }
+
+TEST(Names, AreBounded) {
+  EXPECT_TRUE(is_valid_name("dev-1:a_B"));
+  for (const std::string& bad :
+       {std::string(), std::string("a/b"), std::string("a+"), std::string("a#"), std::string("$a"),
+        std::string("a\0b", 3), std::string(129, 'a'), std::string("d\xC3\xA9")}) {
+    EXPECT_FALSE(is_valid_name(bad));
+  }
+}
+
+TEST(Arns, RoundTripAndRefuseOthers) {
+  const Installation here{"123456789012", "eu-west-1"};
+  for (const Target& t : {Target{Target::Kind::thing_group, "cams"}, Target{Target::Kind::all_things, {}},
+                          Target{Target::Kind::registered_things, {}}, Target{Target::Kind::unregistered_things, {}}}) {
+    EXPECT_EQ(*parse_target_arn(here, to_arn(here, t)), t);
+  }
+  EXPECT_FALSE(parse_target_arn(here, "arn:aws:iot:eu-west-1:999999999999:thinggroup/cams").ok());
+  EXPECT_FALSE(parse_target_arn(here, "arn:aws:iot:eu-west-1:123456789012:thinggroup/").ok());
+  EXPECT_FALSE(parse_target_arn(here, "arn:aws:iot:eu-west-1:123456789012:thinggroup/a/b").ok());
+}
+
+TEST(Behavior, ReadsWhatTheApiSendsAndFillsDefaults) {
+  const auto b = behavior_from_json(parsed(R"({"name":"ports","metric":"aws:listening-tcp-ports","criteria":
+      {"comparisonOperator":"in-port-set","value":{"ports":[22,8883]}}})"),
+                                    "behaviors[0]");
+  ASSERT_TRUE(b.ok()) << b.error().message;
+  const json::Value back = to_json(*b);
+  EXPECT_EQ(back["criteria"]["consecutiveDatapointsToAlarm"], 1);
+  EXPECT_EQ(back["criteria"]["value"]["ports"], json::Value::array({22, 8883}));
+  EXPECT_EQ(*behavior_from_json(back, "b"), *b);
+}
+
+TEST(Behavior, TellsEachProblem) {
+  const auto b = behavior_from_json(parsed(R"({"name":"a b","metric":"x","criteria":{"comparisonOperator":"equals",
+      "value":{"ports":[70000]},"consecutiveDatapointsToAlarm":100000}})"),
+                                    "behaviors[0]");
+  ASSERT_FALSE(b.ok());
+  EXPECT_THAT(b.error().message, HasSubstr("[a-zA-Z0-9:_-]"));
+  EXPECT_THAT(b.error().message, HasSubstr("comparisonOperator equals is not one of"));
+  EXPECT_THAT(b.error().message, HasSubstr("consecutiveDatapointsToAlarm 100000 should be in range [1,10]"));
+  EXPECT_THAT(b.error().message, HasSubstr("ports has an element of the wrong type or range"));
+}
+
+TEST(MetricValue, NeedsExactlyOneMember) {
+  EXPECT_FALSE(metric_value_from_json(parsed("{}"), "value").ok());
+  EXPECT_FALSE(metric_value_from_json(parsed(R"({"count":1,"number":2})"), "value").ok());
+  EXPECT_FALSE(metric_value_from_json(parsed(R"({"count":-1})"), "value").ok());
+  EXPECT_EQ(to_human(*metric_value_from_json(parsed(R"({"ports":[1,2,3,4,5,6,7]})"), "value")),
+            "1, 2, 3, 4, 5 and 2 more");
+}
+
+TEST(Manifest, RoundTrips) {
+  Manifest m;
+  m.number = 7;
+  m.profiles = {{"p", 3, {{Target::Kind::thing_group, "g"}, {Target::Kind::all_things, {}}}}};
+  m.custom_metrics = {{"temp", CustomMetricType::number, ""}};
+  EXPECT_EQ(*manifest_from_json(to_json(m)), m);
+}
+
+TEST(Records, RoundTrip) {
+  CloudMetrics c{"gw-1", 2, 9, true, {{"aws:num-messages-sent", {3, 3, 1, 1}}}, {"10.0.0.7"}};
+  EXPECT_EQ(*cloud_metrics_from_json(to_json(c)), c);
+  RegistryFact f{"dev1", "id1", 4, false, "cam", "1.2", {"a", "b"}};
+  EXPECT_EQ(*registry_fact_from_json(to_json(f)), f);
+  EXPECT_EQ(*mark_from_json(to_json(Mark{"b1", 5})), (Mark{"b1", 5}));
+  AccessRecord a{
+      "dev1", "id1", 3, {{"act1", HoldLevel::isolate, "why", "responder", instant_from_ms(5), instant_from_ms(9)}}};
+  EXPECT_EQ(*access_record_from_json(to_json(a)), a);
+  CertificateRecord cert{std::string(64, 'a'), "dev1", "id1", std::string(64, 'b'), "01", CertificateStatus::revoked,
+                         instant_from_ms(8),   2};
+  EXPECT_EQ(*certificate_record_from_json(to_json(cert)), cert);
+  GatewayHeartbeat h{"gw-1", 1, true, false, "127.0.0.1", 8883, 5, 6, 200, instant_from_ms(7), instant_from_ms(17),
+                     true};
+  EXPECT_EQ(*gateway_heartbeat_from_json(to_json(h)), h);
+  EnforcementEvent e;
+  e.id = "x";
+  e.thing = "dev1";
+  e.gateway = "gw-1";
+  e.kind = EnforcementKind::session_cut;
+  e.level = HoldLevel::isolate;
+  e.mqtt_reason_code = 0x98;
+  EXPECT_EQ(*enforcement_event_from_json(to_json(e)), e);
+}
+
+TEST(Violation, RoundTripsInItsEnvelope) {
+  ViolationEvent v;
+  v.violation_id = std::string(32, 'a');
+  v.thing = "dev1";
+  v.profile = "p";
+  v.behavior = *behavior_from_json(parsed(R"({"name":"b","metric":"aws:num-listening-tcp-ports",
+      "criteria":{"comparisonOperator":"less-than","value":{"count":5}}})"),
+                                   "b");
+  v.value = MetricValue{.count = 9};
+  v.time = instant_from_ms(1000);
+  v.expected = "less than 5";
+  v.seen = "9";
+  const std::string text = to_json_text(
+      {event_id(v), "/fleetward/detector", std::string(event_type::violation), "dev1", v.time, to_json(v)});
+  const auto event = parse_cloud_event(text);
+  ASSERT_TRUE(event.ok()) << event.error().message;
+  EXPECT_EQ(event->id, std::string(32, 'a') + ".in-alarm");
+  EXPECT_EQ(*violation_event_from_json(event->data), v);
+}
+
+}  // namespace
+}  // namespace fleetward::fleet
