@@ -1,0 +1,41 @@
+"""Replay gets the copied bus file alone, and a clock set to 1970: its violations equal the live ones byte for byte."""
+import shutil
+
+from harness import FLEETWARD, publish, report, run, wait_for
+
+BEHAVIORS = [{"name": "known-listeners", "metric": "aws:listening-tcp-ports",
+              "criteria": {"comparisonOperator": "in-port-set", "value": {"ports": [22, 8883]}}}]
+
+
+def test_over_attach_detach_and_kill(installation, tmp_path):
+    server = installation(mode="observe").start()
+    server.enrol("v1", "v2", "v3", group="replay")
+    server.request("PUT", "/v1/profiles/replay", {"behaviors": BEHAVIORS, "targets": ["group/replay"]})
+    for thing in ("v1", "v2", "v3"):
+        wait_for("first report", lambda: publish(server, thing, report(1), check=False).returncode == 0)
+    publish(server, "v1", report(2, ports=(22, 23)))
+    wait_for("the alarm of v1", lambda: server.get("/v1/violations?thing=v1")["violations"])
+    server.request("PUT", "/v1/profiles/replay", {"behaviors": BEHAVIORS, "targets": []})
+    wait_for("its end", lambda: not server.get("/v1/violations?thing=v1")["violations"])
+    publish(server, "v2", report(2, ports=(22, 23)))
+    server.kill()
+    server.start()
+    server.request("PUT", "/v1/profiles/replay", {"behaviors": BEHAVIORS, "targets": ["group/replay"]})
+    wait_for("the alarm of v2", lambda: (publish(server, "v2", report(3, ports=(22, 23)), check=False),
+                                         server.get("/v1/violations?thing=v2")["violations"])[1])
+    publish(server, "v3", report(4, ports=(22, 80, 81)))
+    wait_for("the alarm of v3", lambda: server.get("/v1/violations?thing=v3")["violations"])
+    publish(server, "v3", report(5))
+    wait_for("its clearing", lambda: not server.get("/v1/violations?thing=v3")["violations"])
+    assert server.stop() == 0
+
+    copy = tmp_path / "copied.db"
+    shutil.copy(server.data / "bus" / "bus.db", copy)
+    wal = server.data / "bus" / "bus.db-wal"
+    if wal.exists():
+        shutil.copy(wal, tmp_path / "copied.db-wal")
+    live, replayed = tmp_path / "live", tmp_path / "replayed"
+    live.write_text(run(FLEETWARD, "replay", "--recorded", copy).stdout)
+    replayed.write_text(run("faketime", "1970-01-02 00:00:00", FLEETWARD, "replay", copy).stdout)
+    assert len(live.read_text().splitlines()) >= 6
+    run("cmp", live, replayed)

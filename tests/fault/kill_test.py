@@ -1,0 +1,52 @@
+"""kill -9 of the whole process at chosen points of the path: nothing acknowledged is lost, every effect is once."""
+import json
+
+import pytest
+
+from harness import FLEETWARD, publish, report, run, wait_for
+
+PROFILE = {
+    "behaviors": [{"name": "known-listeners", "metric": "aws:listening-tcp-ports",
+                   "criteria": {"comparisonOperator": "in-port-set", "value": {"ports": [22, 8883]}}}],
+    "targets": ["group/kill"],
+}
+POINTS = ["gateway.after_append", "detector.after_violation", "detector.before_commit", "responder.after_decision",
+          "responder.before_verify", "relay.after_append", "notifier.after_post"]
+
+
+def violations_in_log(server):
+    """In-alarm events that stand on the bus, by violation id: from a copy of the bus file, as an outsider would look."""
+    out = run(FLEETWARD, "replay", "--violations-on-bus", server.data / "bus" / "bus.db", check=False).stdout
+    return [json.loads(line) for line in out.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at(installation, point):
+    server = installation().start()
+    server.enrol("k1", "k2", group="kill")
+    server.request("PUT", "/v1/profiles/kill", PROFILE)
+    for thing in ("k1", "k2"):
+        wait_for(f"first report of {thing}", lambda: publish(server, thing, report(1), check=False).returncode == 0)
+    assert server.stop() == 0
+
+    server.start(faults=point)
+    # With the points after the detection the publish itself may be answered or not; the device sends again until it is.
+    publish(server, "k1", report(2, ports=(22, 48101)), check=False)
+    assert server.wait_dead() == -9
+    server.start()
+    publish(server, "k1", report(3, ports=(22, 48101)), check=False)
+    actions = wait_for("the action, finished", lambda: [
+        a for a in server.get("/v1/actions?thing=k1")["actions"] if a["level"] == "isolate" and a["state"] == "in_effect"])
+    assert len(actions) == 1
+    assert len(server.get("/v1/violations?thing=k1")["violations"]) == 1
+    assert publish(server, "k1", report(4), check=False).returncode != 0
+    assert publish(server, "k2", report(4)).returncode == 0
+    wait_for("the page", lambda: [a for a in server.alertmanager.alerts() if actions[0]["id"] in json.dumps(a) or "k1" in json.dumps(a)])
+    incidents = [i for i in server.get("/v1/incidents")["incidents"] if "k1" in json.dumps(i)]
+    assert len(incidents) == 1
+
+    # And once more, at no point in particular: a device that was cut is not let in again by a restart.
+    server.kill()
+    server.start()
+    assert publish(server, "k1", report(5), check=False).returncode != 0
+    assert server.stop() == 0
