@@ -6,6 +6,7 @@
 
 #include "config/suggest.hpp"
 #include "core/text.hpp"
+#include "services/fleetward/api_client.hpp"
 
 namespace fleetward::program {
 namespace {
@@ -23,7 +24,7 @@ const std::vector<Option>& api_options() {
 
 std::vector<Option> options_of(const Command& command) {
   std::vector<Option> all = command.options;
-  if (command.uses_api) all.insert(all.end(), api_options().begin(), api_options().end());
+  if (command.run_with_api != nullptr) all.insert(all.end(), api_options().begin(), api_options().end());
   return all;
 }
 
@@ -218,7 +219,7 @@ std::string help_overview(const std::vector<Command>& commands, std::string_view
 }
 
 ExitCode run_program(const std::vector<Command>& commands, const std::vector<std::string>& words,
-                     const Environment& environment, std::ostream& out, std::ostream& err) {
+                     const Environment& environment, const Connect& connect, std::ostream& out, std::ostream& err) {
   if (words.empty()) {
     err << help_overview(commands);
     return ExitCode::usage;
@@ -245,7 +246,10 @@ ExitCode run_program(const std::vector<Command>& commands, const std::vector<std
   if (const Status parsed = parse_arguments(invocation, rest); !parsed) {
     return invocation.usage_error(parsed.error().message);
   }
-  return command->run(invocation);
+  if (command->run_with_api == nullptr) return command->run(invocation);
+  const Result<std::unique_ptr<ApiClient>> api = connect(invocation);
+  if (!api) return invocation.fail(api.error());
+  return command->run_with_api(invocation, **api);
 }
 
 }  // namespace fleetward::program

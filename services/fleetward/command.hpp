@@ -4,7 +4,9 @@
 // code. Everything lives on the main thread. Limits: those of the operating system's command line.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -24,6 +26,7 @@ struct Option {
 };
 
 class Invocation;
+class ApiClient;
 
 struct Command {
   std::string_view name;       // "things list"
@@ -33,13 +36,11 @@ struct Command {
   std::vector<Option> options;
   std::size_t arguments_min = 0;
   std::size_t arguments_max = 0;
-  bool uses_api = false;        // takes the options that say where the API is, and -o
   bool takes_settings = false;  // takes --section.key=value
+  // One of the two. With the API the command takes the options that say where it is, and -o.
   ExitCode (*run)(Invocation&) = nullptr;
+  ExitCode (*run_with_api)(Invocation&, ApiClient&) = nullptr;
 };
-
-// Every command, in the order of help. Defined in commands.cpp.
-const std::vector<Command>& all_commands();
 
 using Environment = std::map<std::string, std::string>;
 
@@ -91,8 +92,11 @@ std::string help_of(const Command& command);
 // All commands, or those below a first word ("things").
 std::string help_overview(const std::vector<Command>& commands, std::string_view first_word = {});
 
+// How a command gets its client: the real one, or a test's.
+using Connect = std::function<Result<std::unique_ptr<ApiClient>>(const Invocation&)>;
+
 // Finds, parses and runs. The whole program but for what main() gives it.
 ExitCode run_program(const std::vector<Command>& commands, const std::vector<std::string>& words,
-                     const Environment& environment, std::ostream& out, std::ostream& err);
+                     const Environment& environment, const Connect& connect, std::ostream& out, std::ostream& err);
 
 }  // namespace fleetward::program

@@ -1,4 +1,5 @@
 // version, help.
+#include "services/fleetward/api_client.hpp"
 #include "services/fleetward/commands.hpp"
 
 namespace fleetward::program {
@@ -17,7 +18,8 @@ ExitCode run_help(Invocation& invocation) {
   }
   std::vector<std::string> with_help = words;
   with_help.emplace_back("--help");
-  return run_program(all_commands(), with_help, invocation.all_environment(), invocation.out, invocation.err);
+  return run_program(all_commands(), with_help, invocation.all_environment(), connect_api, invocation.out,
+                     invocation.err);
 }
 
 }  // namespace

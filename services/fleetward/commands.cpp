@@ -1,10 +1,32 @@
-// The table of commands: the order of help.
+// The table of commands.
 #include "services/fleetward/commands.hpp"
 
 namespace fleetward::program {
 
 const std::vector<Command>& all_commands() {
   static const std::vector<Command> commands{
+      things_list_command(),
+      things_show_command(),
+      things_quarantine_command(),
+      things_release_command(),
+      why_command(),
+      alarms_list_command(),
+      alarms_tail_command(),
+      violations_command(),
+      actions_list_command(),
+      actions_show_command(),
+      actions_approve_command(),
+      actions_refuse_command(),
+      actions_release_command(),
+      incidents_list_command(),
+      incidents_show_command(),
+      certificates_list_command(),
+      certificates_show_command(),
+      certificates_revoke_command(),
+      profiles_validate_command(),
+      profiles_apply_command(),
+      profiles_list_command(),
+      metrics_custom_command(),
       version_command(),
       help_command(),
   };

@@ -5,7 +5,36 @@
 
 namespace fleetward::program {
 
+Command run_command();
+Command init_command();
+Command things_list_command();
+Command things_show_command();
+Command things_enrol_command();
+Command things_quarantine_command();
+Command things_release_command();
+Command why_command();
+Command alarms_list_command();
+Command alarms_tail_command();
+Command violations_command();
+Command actions_list_command();
+Command actions_show_command();
+Command actions_approve_command();
+Command actions_refuse_command();
+Command actions_release_command();
+Command incidents_list_command();
+Command incidents_show_command();
+Command certificates_list_command();
+Command certificates_show_command();
+Command certificates_revoke_command();
+Command profiles_validate_command();
+Command profiles_apply_command();
+Command profiles_list_command();
+Command metrics_custom_command();
+Command replay_command();
 Command version_command();
 Command help_command();
+
+// Every command, in the order of help.
+const std::vector<Command>& all_commands();
 
 }  // namespace fleetward::program

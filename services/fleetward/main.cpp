@@ -3,7 +3,8 @@
 
 #include <iostream>
 
-#include "services/fleetward/command.hpp"
+#include "services/fleetward/api_client.hpp"
+#include "services/fleetward/commands.hpp"
 
 int main(int argc, char** argv) {
   using namespace fleetward::program;
@@ -14,5 +15,5 @@ int main(int argc, char** argv) {
     if (equals != std::string_view::npos) environment.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   const std::vector<std::string> words(argv + 1, argv + argc);
-  return static_cast<int>(run_program(all_commands(), words, environment, std::cout, std::cerr));
+  return static_cast<int>(run_program(all_commands(), words, environment, connect_api, std::cout, std::cerr));
 }

@@ -1,0 +1,143 @@
+// profiles validate, apply, list.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "config/suggest.hpp"
+#include "config/yaml.hpp"
+#include "core/text.hpp"
+#include "fleet/profile.hpp"
+#include "services/fleetward/commands.hpp"
+#include "services/fleetward/listing.hpp"
+
+namespace fleetward::program {
+namespace {
+
+// A profile file: the members of a security profile as the API has them, and `targets`.
+struct ProfileFile {
+  fleet::SecurityProfile profile;
+  json::Value body;  // what PUT /v1/profiles/NAME takes
+};
+
+// A mistyped member would be left out silently, and the profile would watch less than its author thinks.
+Status refuse_unknown_members(const config::YamlDocument& document) {
+  static const std::vector<std::string> known{"securityProfileName", "securityProfileDescription",
+                                              "behaviors",           "additionalMetricsToRetainV2",
+                                              "alertTargets",        "targets"};
+  for (const auto& [member, value] : document.value.items()) {
+    if (std::find(known.begin(), known.end(), member) != known.end()) continue;
+    const config::YamlPlace place = document.place_of("/" + member);
+    return {ErrorCode::invalid_argument, fmt::format("line {}, column {}: there is no member '{}'{}", place.line,
+                                                     place.column, member, config::suggestion(member, known))};
+  }
+  return {};
+}
+
+Result<ProfileFile> read_profile(const std::string& path) {
+  Result<config::YamlDocument> document = config::read_yaml_file(path);
+  if (!document) return document.error();
+  if (!document->value.is_object()) return {ErrorCode::invalid_argument, path + ": is not a profile"};
+  if (const Status known = refuse_unknown_members(*document); !known) return known.error().with_context(path);
+  ProfileFile file;
+  json::Value shape = document->value;
+  json::Value targets = json::Value::array();
+  if (shape.contains("targets")) {
+    targets = shape["targets"];
+    shape.erase("targets");
+  }
+  Result<fleet::SecurityProfile> profile = fleet::profile_from_json(shape, "");
+  if (!profile) return profile.error().with_context(path);
+  file.profile = std::move(*profile);
+  file.body = std::move(shape);
+  file.body.erase("securityProfileName");
+  file.body["targets"] = std::move(targets);
+  return file;
+}
+
+ExitCode run_validate(Invocation& invocation) {
+  ExitCode code = ExitCode::ok;
+  for (const std::string& path : invocation.arguments()) {
+    const Result<ProfileFile> file = read_profile(path);
+    std::vector<std::string> problems;
+    if (!file) problems.push_back(file.error().message);
+    if (problems.empty()) {
+      invocation.out << fmt::format("{}: {} with {} behaviors is good\n", printable(path), file->profile.name,
+                                    file->profile.behaviors.size());
+      continue;
+    }
+    code = ExitCode::failed;
+    for (const std::string& problem : problems) invocation.err << printable(problem, 16 * 1024) << "\n";
+  }
+  return code;
+}
+
+ExitCode run_apply(Invocation& invocation, ApiClient& api) {
+  // All files are read before the first is applied, so that a mistake in one leaves everything as it was.
+  std::vector<ProfileFile> files;
+  for (const std::string& path : invocation.arguments()) {
+    Result<ProfileFile> file = read_profile(path);
+    if (!file) return invocation.fail(file.error());
+    files.push_back(std::move(*file));
+  }
+  json::Value applied = json::Value::array();
+  for (const ProfileFile& file : files) {
+    const std::string target = "/v1/profiles/" + percent_encode(file.profile.name);
+    const Result<json::Value> answer = api.put(target, file.body);
+    if (!answer) return invocation.fail(answer.error().with_context("apply " + file.profile.name));
+    if (!invocation.wants_json()) {
+      invocation.out << fmt::format("applied {} (version {})\n", file.profile.name, text_of(*answer, "version"));
+    }
+    applied.push_back(*answer);
+  }
+  if (invocation.wants_json()) invocation.out << json::dump_pretty(applied) << "\n";
+  return ExitCode::ok;
+}
+
+ExitCode run_list(Invocation& invocation, ApiClient& api) {
+  return print_listing(invocation, api,
+                       {.target = "/v1/profiles",
+                        .member = "profiles",
+                        .columns = {member_column("NAME", "securityProfileName"),
+                                    member_column("VERSION", "version"),
+                                    {"BEHAVIORS",
+                                     [](const json::Value& profile) {
+                                       const auto behaviors = profile.find("behaviors");
+                                       return behaviors == profile.end() ? std::string()
+                                                                         : std::to_string(behaviors->size());
+                                     }},
+                                    member_column("TARGETS", "targets")},
+                        .when_empty = "No profiles yet. `fleetward profiles apply FILE` adds one."});
+}
+
+}  // namespace
+
+Command profiles_validate_command() {
+  return {.name = "profiles validate",
+          .arguments = "FILE...",
+          .summary = "Checks profile files without a server; tells every problem",
+          .detail = "example: fleetward profiles validate deploy/demo/cameras.yaml",
+          .arguments_min = 1,
+          .arguments_max = 1000,
+          .run = run_validate};
+}
+
+Command profiles_apply_command() {
+  return {
+      .name = "profiles apply",
+      .arguments = "FILE...",
+      .summary = "Makes the profiles and their targets be as the files say",
+      .detail =
+          "Applying the same file again changes nothing.\nexample: fleetward profiles apply deploy/demo/cameras.yaml",
+      .arguments_min = 1,
+      .arguments_max = 1000,
+      .run_with_api = run_apply};
+}
+
+Command profiles_list_command() {
+  return {.name = "profiles list",
+          .summary = "Lists security profiles and where they apply",
+          .options = {limit_option()},
+          .run_with_api = run_list};
+}
+
+}  // namespace fleetward::program

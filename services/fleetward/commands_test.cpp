@@ -1,0 +1,194 @@
+// Commands against a scripted API: what they ask for, what they print, how they fail.
+#include "services/fleetward/commands.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "services/fleetward/api_client.hpp"
+#include "services/fleetward/progress.hpp"
+
+namespace fleetward::program {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+struct Script {
+  std::map<std::string, json::Value> answers;  // "GET /v1/things"
+  std::vector<std::string> calls;
+  std::vector<json::Value> bodies;
+};
+
+class ScriptedApi final : public ApiClient {
+ public:
+  explicit ScriptedApi(Script& script) : script_(script) {}
+  Result<json::Value> call(std::string_view method, std::string_view target,
+                           const std::optional<json::Value>& body) override {
+    const std::string call = std::string(method) + " " + std::string(target);
+    script_.calls.push_back(call);
+    if (body) script_.bodies.push_back(*body);
+    const auto found = script_.answers.find(call);
+    if (found == script_.answers.end()) return Error(ErrorCode::not_found, "no such thing: " + call);
+    return found->second;
+  }
+
+ private:
+  Script& script_;
+};
+
+struct Outcome {
+  ExitCode code;
+  std::string out;
+  std::string err;
+};
+
+class Commands : public testing::Test {
+ protected:
+  Outcome run(const std::vector<std::string>& words) {
+    std::ostringstream out;
+    std::ostringstream err;
+    const Environment environment;
+    const Connect connect = [this](const Invocation&) -> Result<std::unique_ptr<ApiClient>> {
+      return std::unique_ptr<ApiClient>(new ScriptedApi(script_));
+    };
+    const ExitCode code = run_program(all_commands(), words, environment, connect, out, err);
+    return {code, out.str(), err.str()};
+  }
+  Script script_;
+};
+
+TEST_F(Commands, ListsFollowPagesAndEscapeHostileText) {
+  script_.answers["GET /v1/things?group=a%26b"] = {
+      {"things", {{{"name", "cam-1"}, {"connected", true}, {"activeViolations", 2}, {"groups", {"a&b"}}}}},
+      {"nextToken", "p/2"}};
+  script_.answers["GET /v1/things?group=a%26b&nextToken=p%2F2"] = {
+      {"things", {{{"name", "cam-2\x1b[2J"}, {"holds", {{{"level", "isolate"}, {"actionId", "ac7"}}}}}}}};
+  const Outcome outcome = run({"things", "list", "--group", "a&b"});
+  EXPECT_EQ(outcome.code, ExitCode::ok) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("cam-1"));
+  EXPECT_THAT(outcome.out, HasSubstr("isolate (action ac7)"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("\x1b")));
+  EXPECT_EQ(script_.calls.size(), 2U);
+
+  const Outcome cut = run({"things", "list", "--group", "a&b", "--limit", "1", "-o", "json"});
+  EXPECT_EQ(json::parse(cut.out)->size(), 1U);
+  EXPECT_THAT(cut.err, HasSubstr("there is more"));
+  EXPECT_EQ(run({"things", "list", "--limit", "x"}).code, ExitCode::usage);
+}
+
+TEST_F(Commands, ReleaseEndsEachHoldAndNeedsAReason) {
+  EXPECT_EQ(run({"things", "release", "cam-1"}).code, ExitCode::usage);
+  EXPECT_TRUE(script_.calls.empty());
+  script_.answers["GET /v1/things/cam-1"] = {
+      {"name", "cam-1"},
+      {"holds", {{{"actionId", "a1"}, {"level", "isolate"}}, {{"actionId", "a2"}, {"level", "restrict"}}}}};
+  script_.answers["POST /v1/actions/a1/release"] = {{"id", "a1"}};
+  script_.answers["POST /v1/actions/a2/release"] = {{"id", "a2"}};
+  EXPECT_EQ(run({"things", "release", "cam-1", "--reason", "re-imaged"}).code, ExitCode::ok);
+  EXPECT_THAT(script_.calls,
+              ElementsAre("GET /v1/things/cam-1", "POST /v1/actions/a1/release", "POST /v1/actions/a2/release"));
+  EXPECT_EQ(script_.bodies.back(), json::Value({{"reason", "re-imaged"}}));
+
+  script_.answers["GET /v1/things/cam-2"] = {{"name", "cam-2"}, {"holds", json::Value::array()}};
+  const Outcome free = run({"things", "release", "cam-2", "--reason", "x"});
+  EXPECT_EQ(free.code, ExitCode::failed);
+  EXPECT_THAT(free.err, HasSubstr("cam-2 is not held"));
+}
+
+TEST_F(Commands, AnActionShowsItsStepsAndStopwatch) {
+  script_.answers["GET /v1/actions/a1"] = {
+      {"id", "a1"},
+      {"thing", "cam-1"},
+      {"state", "in_effect"},
+      {"stopwatch", {{"received", 1'000'000}, {"detected", 1'000'004}, {"decided", 1'000'010}, {"enforced", 0}}},
+      {"steps", {{{"time", 1'000'010}, {"step", "decided"}, {"actor", "responder"}, {"why", "playbook"}}}}};
+  const Outcome outcome = run({"actions", "show", "a1"});
+  EXPECT_THAT(outcome.out, HasSubstr("received 1970-01-01T00:16:40.000Z -> detected +4 ms -> decided +6 ms"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("enforced")));
+  EXPECT_THAT(outcome.out, HasSubstr("responder"));
+}
+
+TEST_F(Commands, WhyTellsExpectedAndSeenAndWhatToDo) {
+  script_.answers["GET /v1/things/cam-1"] = {{"name", "cam-1"},
+                                             {"holds", {{{"actionId", "a1"}, {"level", "isolate"}}}}};
+  script_.answers["GET /v1/violations?thing=cam-1"] = {
+      {"violations", {{{"behavior", {{"name", "known-ports"}}}, {"expected", "ports within 22"}, {"seen", "48101"}}}}};
+  script_.answers["GET /v1/actions?thing=cam-1"] = {
+      {"actions",
+       {{{"id", "a1"}, {"level", "isolate"}, {"state", "in_effect"}},
+        {{"id", "a2"}, {"level", "revoke"}, {"state", "awaiting_approval"}}}}};
+  const Outcome outcome = run({"why", "cam-1"});
+  EXPECT_THAT(outcome.out, HasSubstr("cam-1 is held."));
+  EXPECT_THAT(outcome.out, HasSubstr("expected ports within 22"));
+  EXPECT_THAT(outcome.out, HasSubstr("seen     48101"));
+  EXPECT_THAT(outcome.out, HasSubstr("fleetward actions approve a2"));
+  EXPECT_THAT(outcome.out, HasSubstr("fleetward actions release a1"));
+  EXPECT_EQ(run({"why", "nobody"}).code, ExitCode::failed);
+}
+
+class ProfileFiles : public Commands {
+ protected:
+  std::string file(std::string_view text) {
+    paths_.push_back(testing::TempDir() + "profile_" + std::to_string(::getpid()) + "_" +
+                     std::to_string(paths_.size()));
+    std::ofstream(paths_.back()) << text;
+    return paths_.back();
+  }
+  ~ProfileFiles() override {
+    for (const std::string& path : paths_) std::remove(path.c_str());
+  }
+  std::vector<std::string> paths_;
+};
+
+constexpr std::string_view good_profile = R"(
+securityProfileName: cams
+targets: [group/cams]
+behaviors:
+  - name: ports
+    metric: aws:listening-tcp-ports
+    criteria: {comparisonOperator: in-port-set, value: {ports: [22]}}
+)";
+
+TEST_F(ProfileFiles, ApplyPutsTheFileAsItIs) {
+  script_.answers["PUT /v1/profiles/cams"] = {{"version", 3}};
+  const Outcome outcome = run({"profiles", "apply", file(good_profile)});
+  EXPECT_EQ(outcome.out, "applied cams (version 3)\n") << outcome.err;
+  ASSERT_EQ(script_.bodies.size(), 1U);
+  EXPECT_EQ(script_.bodies[0]["targets"], json::Value::array({"group/cams"}));
+  EXPECT_EQ(script_.bodies[0]["behaviors"][0]["name"], "ports");
+}
+
+TEST_F(ProfileFiles, OneBadFileLeavesEverythingAsItWas) {
+  const std::string bad = file("securityProfileName: x\nbehaviours: []\n");
+  const Outcome applied = run({"profiles", "apply", file(good_profile), bad});
+  EXPECT_EQ(applied.code, ExitCode::failed);
+  EXPECT_TRUE(script_.calls.empty());
+  const Outcome validated = run({"profiles", "validate", file(good_profile), bad, "/nowhere"});
+  EXPECT_EQ(validated.code, ExitCode::failed);
+  EXPECT_THAT(validated.out, HasSubstr("cams with 1 behaviors is good"));
+  EXPECT_THAT(validated.err, HasSubstr("behaviours"));
+  EXPECT_THAT(validated.err, HasSubstr("/nowhere"));
+}
+
+TEST(ProgressTest, TenthsAsLinesAndABarInPlace) {
+  std::ostringstream lines;
+  Progress plain(lines, false, "devices", 20);
+  for (std::size_t i = 0; i <= 20; ++i) plain.set(i);
+  plain.finish();
+  const std::string text = lines.str();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 10);
+  EXPECT_THAT(text, HasSubstr("20/20 devices\n"));
+  std::ostringstream bar;
+  Progress drawn(bar, true, "devices", 2);
+  drawn.set(1);
+  drawn.finish();
+  EXPECT_THAT(bar.str(), HasSubstr("\r  [###############...............] 1/2 devices"));
+}
+
+}  // namespace
+}  // namespace fleetward::program

@@ -1,0 +1,113 @@
+#include "services/fleetward/settings.hpp"
+
+#include "core/text.hpp"
+
+namespace fleetward::program {
+namespace {
+
+constexpr std::int64_t port_max = 65535;
+
+config::Section describe_installation(InstallationSettings& c) {
+  config::Section s("fleetward", "The installation");
+  s.text("data_dir", c.data_dir, "Folder of the log, the store, the authority's keys and the administrator's secrets");
+  s.text("account", c.account, "Account number in every ARN: 12 digits", 12);
+  s.text("region", c.region, "Region in every ARN", 64);
+  s.list("host_names", c.host_names, "Names and addresses for which the server certificate is made", 64);
+  s.integer("partitions", c.partitions, "Partitions of the device log; fixed once the installation exists", 1, 1024);
+  s.duration("stop_limit", c.stop_limit, "How long each part may take to stop", Millis(100), Millis(600'000));
+  s.check([&c]() -> Status {
+    const bool digits = c.account.find_first_not_of("0123456789") == std::string::npos;
+    if (c.account.size() == 12 && digits) return {};
+    return {ErrorCode::invalid_argument, "account must be 12 digits"};
+  });
+  return s;
+}
+
+config::Section describe_log(LogSettings& c) {
+  config::Section s("log", "Log lines on standard error");
+  s.choice("level", c.level, "The least severe lines that are written", {"debug", "info", "warn", "error"});
+  s.choice("format", c.format, "text for people, json for machines", {"text", "json"});
+  return s;
+}
+
+config::Section describe_gateway(GatewaySettings& c) {
+  config::Section s("gateway", "Where devices connect");
+  s.text("address", c.address, "Address to listen on for MQTT over TLS", 255);
+  s.integer("port", c.port, "Port to listen on; 0 takes a free one", 0, port_max);
+  s.text("public_host", c.public_host, "Name under which devices, and our own probes, reach it", 255);
+  s.text("instance", c.instance, "Name of this gateway, the same at each start", 64);
+  s.choice("mode", c.mode, "enforce holds and revocations, or only say what would have been done",
+           {"observe", "enforce"});
+  s.integer("connections_max", c.connections_max, "Connections at once; more are refused", 1, 1'000'000);
+  s.boolean("resumption", c.resumption, "Let devices resume TLS sessions (tickets, PSK)");
+  return s;
+}
+
+config::Section describe_api(ApiSettings& c) {
+  config::Section s("api", "Control: the AWS IoT API subset and /v1, over HTTPS");
+  s.text("address", c.address, "Address to listen on", 255);
+  s.integer("port", c.port, "Port to listen on; 0 takes a free one", 0, port_max);
+  return s;
+}
+
+config::Section describe_pki(PkiSettings& c) {
+  config::Section s("pki", "The built-in authority: CRL, OCSP and its certificates, over plain HTTP");
+  s.text("address", c.address, "Address to listen on", 255);
+  s.integer("port", c.port, "Port to listen on; 0 takes a free one", 0, port_max);
+  s.text("public_url", c.public_url, "Under which everybody reaches it; written into each certificate", 1024);
+  s.check([&c]() -> Status {
+    if (c.public_url.starts_with("http://")) return {};
+    return {ErrorCode::invalid_argument,
+            "public_url must begin with http:// (RFC 5280: a CRL is signed, TLS would loop)"};
+  });
+  return s;
+}
+
+config::Section describe_responder(ResponderSettings& c) {
+  config::Section s("responder", "Actions against devices, from decision to proof");
+  s.choice("mode", c.mode, "observe decides but holds nobody; enforce acts", {"observe", "enforce"});
+  s.text("playbook", c.playbook, "YAML file that says which violation leads to which action; empty: none");
+  s.duration("verify_limit", c.verify_limit, "How long an action may take to be proven before it has failed",
+             Millis(1'000), Millis(600'000));
+  return s;
+}
+
+config::Section describe_notifier(NotifierSettings& c) {
+  config::Section s("notifier", "Pages to people");
+  s.list("alertmanagers", c.alertmanagers, "Base URLs of Alertmanager instances; each gets every page", 16);
+  s.text("link_base", c.link_base, "Base URL of the links in pages; empty: the API's own", 1024);
+  return s;
+}
+
+config::Section describe_operations(OperationsSettings& c) {
+  config::Section s("operations", "Own health: /metrics, /livez and /readyz, over plain HTTP");
+  s.text("address", c.address, "Address to listen on", 255);
+  s.integer("port", c.port, "Port to listen on; 0 takes a free one", 0, port_max);
+  return s;
+}
+
+}  // namespace
+
+config::Config describe(Settings& settings) {
+  config::Config config;
+  config.add(describe_installation(settings.installation));
+  config.add(describe_log(settings.log));
+  config.add(describe_gateway(settings.gateway));
+  config.add(describe_api(settings.api));
+  config.add(describe_pki(settings.pki));
+  config.add(describe_responder(settings.responder));
+  config.add(describe_notifier(settings.notifier));
+  config.add(describe_operations(settings.operations));
+  return config;
+}
+
+Status load_settings(const Invocation& invocation, Settings& settings) {
+  config::Config config = describe(settings);
+  config::Sources sources;
+  sources.file = invocation.option("config").value_or("");
+  sources.flags = invocation.settings();
+  for (const auto& [name, value] : invocation.all_environment()) sources.environment.emplace_back(name, value);
+  return config.load(sources);
+}
+
+}  // namespace fleetward::program

@@ -1,0 +1,88 @@
+// All settings of the program: a plain struct a section, and the description from which file, environment, flags,
+// --check-config and the reference text come.
+//
+// Loaded once at the start, on the main thread; plain values afterwards.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "core/result.hpp"
+#include "fleet/names.hpp"
+#include "services/fleetward/command.hpp"
+
+namespace fleetward::program {
+
+struct InstallationSettings {
+  std::string data_dir = "/var/lib/fleetward";
+  std::string account = "000000000000";
+  std::string region = "eu-central-1";
+  std::vector<std::string> host_names = {"localhost", "127.0.0.1", "::1"};
+  std::int64_t partitions = 4;
+  Millis stop_limit{10'000};
+};
+
+struct LogSettings {
+  std::string level = "info";
+  std::string format = "text";
+};
+
+struct GatewaySettings {
+  std::string address = "0.0.0.0";
+  std::int64_t port = 8883;
+  std::string public_host = "localhost";
+  std::string instance = "gateway-1";
+  std::string mode = "enforce";
+  std::int64_t connections_max = 20'000;
+  bool resumption = false;
+};
+
+struct ApiSettings {
+  std::string address = "127.0.0.1";
+  std::int64_t port = 8443;
+};
+
+struct PkiSettings {
+  std::string address = "127.0.0.1";
+  std::int64_t port = 8080;
+  std::string public_url = "http://127.0.0.1:8080";
+};
+
+struct ResponderSettings {
+  std::string mode = "observe";
+  std::string playbook;
+  Millis verify_limit{10'000};
+};
+
+struct NotifierSettings {
+  std::vector<std::string> alertmanagers;
+  std::string link_base;
+};
+
+struct OperationsSettings {
+  std::string address = "127.0.0.1";
+  std::int64_t port = 9464;
+};
+
+struct Settings {
+  InstallationSettings installation;
+  LogSettings log;
+  GatewaySettings gateway;
+  ApiSettings api;
+  PkiSettings pki;
+  ResponderSettings responder;
+  NotifierSettings notifier;
+  OperationsSettings operations;
+
+  [[nodiscard]] fleet::Installation names() const { return {installation.account, installation.region}; }
+};
+
+// The description over `settings`, which must outlive it.
+config::Config describe(Settings& settings);
+
+// Fills `settings` from --config FILE, the environment and the --section.key flags of a command that takes settings.
+Status load_settings(const Invocation& invocation, Settings& settings);
+
+}  // namespace fleetward::program
