@@ -1,0 +1,395 @@
+#include "bus/sqlite_storage.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <mutex>
+
+#include "core/fault.hpp"
+#include "sqlite/sqlite.hpp"
+
+namespace fleetward::bus {
+namespace {
+
+using sqlite::Database;
+using sqlite::Statement;
+
+constexpr std::int64_t format_version = 1;
+
+constexpr std::string_view schema = R"(
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL,
+  kind INTEGER NOT NULL, retention_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS ends(topic INTEGER NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+  PRIMARY KEY(topic, partition)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS committed(consumer_group TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,
+  next_offset INTEGER NOT NULL, PRIMARY KEY(consumer_group, topic, partition)) WITHOUT ROWID;
+INSERT OR IGNORE INTO meta VALUES('format', 1);
+)";
+
+std::string table_of(std::int64_t topic, std::int32_t partition) { return fmt::format("log_{}_{}", topic, partition); }
+
+// Headers as length-prefixed pairs: count, then (u32 length, bytes) of name and value each, little endian.
+std::string encode(const Headers& headers) {
+  std::string out;
+  const auto put = [&out](std::string_view text) {
+    const auto n = static_cast<std::uint32_t>(text.size());
+    for (int shift = 0; shift < 32; shift += 8) out += static_cast<char>(n >> shift & 0xff);
+    out += text;
+  };
+  for (const Header& h : headers) {
+    put(h.name);
+    put(h.value);
+  }
+  return out;
+}
+
+Result<Headers> decode(std::string_view bytes) {
+  Headers out;
+  const auto take = [&bytes](std::string& into) {
+    if (bytes.size() < 4) return false;
+    std::uint32_t n = 0;
+    for (std::size_t i = 0; i < 4; ++i) n |= std::uint32_t{static_cast<std::uint8_t>(bytes[i])} << (8 * i);
+    bytes.remove_prefix(4);
+    if (bytes.size() < n) return false;
+    into = bytes.substr(0, n);
+    bytes.remove_prefix(n);
+    return true;
+  };
+  while (!bytes.empty()) {
+    Header h;
+    if (!take(h.name) || !take(h.value)) return Error(ErrorCode::corrupted, "a record's headers are damaged");
+    out.push_back(std::move(h));
+  }
+  return out;
+}
+
+// One connection with its prepared statements by partition.
+class Connection {
+ public:
+  explicit Connection(Database db) : db_(std::move(db)) {}
+
+  Result<Statement*> statement(const std::string& sql) {
+    auto found = statements_.find(sql);
+    if (found == statements_.end()) {
+      auto made = db_.prepare(sql);
+      if (!made) return made.error();
+      found = statements_.emplace(sql, std::move(*made)).first;
+    }
+    found->second.reset();
+    return &found->second;
+  }
+  Database& db() { return db_; }
+
+ private:
+  Database db_;
+  std::map<std::string, Statement> statements_;
+};
+
+struct Topic {
+  std::int64_t id = 0;
+  TopicSpec spec;
+};
+
+class SqliteStorage final : public Storage {
+ public:
+  SqliteStorage(std::optional<sqlite::FileLock> lock, std::unique_ptr<Connection> writer,
+                std::unique_ptr<Connection> reader)
+      : lock_(std::move(lock)), writer_(std::move(writer)), reader_(std::move(reader)) {}
+
+  Status load() {
+    Connection& c = *reader_;
+    auto format = c.statement("SELECT value FROM meta WHERE name='format'");
+    if (!format) return format.error();
+    const auto row = (*format)->step();
+    if (!row) return row.error();
+    if (!*row || (*format)->integer(0) != format_version) {
+      return Error(ErrorCode::unsupported, "the bus file has a format of another version of fleetward");
+    }
+    (*format)->reset();
+    auto s = c.statement("SELECT t.id, t.name, t.partitions, t.kind, t.retention_ms FROM topics t");
+    if (!s) return s.error();
+    for (;;) {
+      const auto more = (*s)->step();
+      if (!more) return more.error();
+      if (!*more) break;
+      Topic t{(*s)->integer(0),
+              {(*s)->text(1), static_cast<std::int32_t>((*s)->integer(2)), static_cast<TopicKind>((*s)->integer(3)),
+               Millis((*s)->integer(4))}};
+      topics_.emplace(t.spec.name, std::move(t));
+    }
+    (*s)->reset();
+    return load_ends();
+  }
+
+  Status ensure_topic(const TopicSpec& spec) override {
+    const std::lock_guard guard(mutex_);
+    const auto found = topics_.find(spec.name);
+    if (found != topics_.end()) {
+      const TopicSpec& have = found->second.spec;
+      if (have.partitions == spec.partitions && have.kind == spec.kind) {
+        found->second.spec.retention = spec.retention;
+        return {};
+      }
+      return Error(
+          ErrorCode::failed_precondition,
+          fmt::format("topic {} has {} partitions, the configuration wants {}: the number is fixed at installation",
+                      spec.name, have.partitions, spec.partitions));
+    }
+    if (!writer_) return Error(ErrorCode::unsupported, "the bus file is open for reading only");
+    auto s = writer_->statement(
+        "INSERT INTO topics(name, partitions, kind, retention_ms) VALUES(?1, ?2, ?3, ?4) RETURNING id");
+    if (!s) return s.error();
+    (*s)->bind(1, std::string_view(spec.name));
+    (*s)->bind(2, std::int64_t{spec.partitions});
+    (*s)->bind(3, static_cast<std::int64_t>(spec.kind));
+    (*s)->bind(4, std::int64_t{spec.retention.count()});
+    const auto row = (*s)->step();
+    if (!row) return row.error();
+    const std::int64_t id = (*s)->integer(0);
+    (*s)->reset();
+    for (std::int32_t p = 0; p < spec.partitions; ++p) {
+      const std::string table = table_of(id, p);
+      std::string sql = fmt::format(
+          "CREATE TABLE IF NOT EXISTS {}(offset INTEGER PRIMARY KEY, append_ms INTEGER NOT NULL, key BLOB NOT NULL, "
+          "value BLOB, "
+          "headers BLOB NOT NULL); INSERT OR IGNORE INTO ends VALUES({}, {}, 0);",
+          table, id, p);
+      if (spec.kind == TopicKind::table)
+        sql += fmt::format("CREATE INDEX IF NOT EXISTS {0}_key ON {0}(key, offset);", table);
+      if (const Status made = writer_->db().execute(sql); !made) return made;
+      ends_[{spec.name, p}] = 0;
+    }
+    topics_.emplace(spec.name, Topic{id, spec});
+    return {};
+  }
+
+  Result<std::vector<TopicSpec>> topics() override {
+    const std::lock_guard guard(mutex_);
+    std::vector<TopicSpec> out;
+    for (const auto& [name, topic] : topics_) out.push_back(topic.spec);
+    return out;
+  }
+
+  Status write(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now) override {
+    if (!writer_) return Error(ErrorCode::unsupported, "the bus file is open for reading only");
+    if (const Status begun = writer_->db().execute("BEGIN IMMEDIATE"); !begun) return begun;
+    std::map<std::pair<std::string, std::int32_t>, std::int64_t> ends;
+    Status written = insert(records, offsets, now, ends);
+    if (written.ok()) written = writer_->db().execute("COMMIT");
+    if (!written) {
+      const Status undone = writer_->db().execute("ROLLBACK");  // fails when SQLite has rolled back by itself
+      if (!undone && undone.error().code != ErrorCode::internal) return undone;
+      return written;
+    }
+    const std::lock_guard guard(mutex_);
+    for (const auto& [where, end] : ends) ends_[where] = end;
+    return {};
+  }
+
+  Result<std::vector<Record>> read(const std::string& topic, std::int32_t partition, std::int64_t from,
+                                   std::size_t records_max, std::size_t bytes_max) override {
+    const auto t = find(topic);
+    if (!t) return t.error();
+    const std::lock_guard guard(reader_mutex_);
+    auto s = reader_->statement(
+        fmt::format("SELECT offset, append_ms, key, value, headers FROM {} WHERE offset >= ?1 ORDER BY offset LIMIT ?2",
+                    table_of(t->id, partition)));
+    if (!s) return s.error();
+    (*s)->bind(1, from);
+    (*s)->bind(2, static_cast<std::int64_t>(records_max));
+    std::vector<Record> out;
+    std::size_t bytes = 0;
+    while (out.empty() || bytes < bytes_max) {
+      const auto row = (*s)->step();
+      if (!row) return row.error();
+      if (!*row) break;
+      Record r{topic, partition, (*s)->integer(0), instant_from_ms((*s)->integer(1)), (*s)->blob(2), std::nullopt, {}};
+      if ((*s)->type(3) != sqlite::ColumnType::null) r.value = (*s)->blob(3);
+      auto headers = decode((*s)->blob(4));
+      if (!headers) return headers.error();
+      r.headers = std::move(*headers);
+      bytes += r.value ? r.value->size() : 0;
+      out.push_back(std::move(r));
+    }
+    (*s)->reset();
+    return out;
+  }
+
+  Result<PartitionBounds> bounds(const std::string& topic, std::int32_t partition) override {
+    const auto t = find(topic);
+    if (!t) return t.error();
+    PartitionBounds out;
+    {
+      const std::lock_guard guard(mutex_);
+      out.end = ends_[{topic, partition}];
+    }
+    const std::lock_guard guard(reader_mutex_);
+    auto s = reader_->statement(fmt::format("SELECT min(offset) FROM {}", table_of(t->id, partition)));
+    if (!s) return s.error();
+    const auto row = (*s)->step();
+    if (!row) return row.error();
+    out.begin = (*s)->type(0) == sqlite::ColumnType::null ? out.end : (*s)->integer(0);
+    (*s)->reset();
+    return out;
+  }
+
+  Result<std::optional<std::int64_t>> committed(const std::string& group, const std::string& topic,
+                                                std::int32_t partition) override {
+    const std::lock_guard guard(reader_mutex_);
+    auto s =
+        reader_->statement("SELECT next_offset FROM committed WHERE consumer_group=?1 AND topic=?2 AND partition=?3");
+    if (!s) return s.error();
+    (*s)->bind(1, std::string_view(group));
+    (*s)->bind(2, std::string_view(topic));
+    (*s)->bind(3, std::int64_t{partition});
+    const auto row = (*s)->step();
+    if (!row) return row.error();
+    const auto out = *row ? std::optional((*s)->integer(0)) : std::nullopt;
+    (*s)->reset();
+    return out;
+  }
+
+  Result<std::int64_t> clean(const TopicSpec& spec, Instant now, Millis keep, std::size_t rows_max) override {
+    const auto t = find(spec.name);
+    if (!t) return t.error();
+    std::int64_t removed = 0;
+    for (std::int32_t p = 0; p < spec.partitions; ++p) {
+      const std::string table = table_of(t->id, p);
+      std::string sql;
+      std::int64_t before = 0;
+      if (spec.kind == TopicKind::table) {
+        before = to_ms(now - keep);
+        sql = fmt::format(
+            "DELETE FROM {0} WHERE offset IN (SELECT o.offset FROM {0} o WHERE o.append_ms < ?1 AND (o.value IS NULL "
+            "OR EXISTS "
+            "(SELECT 1 FROM {0} n WHERE n.key = o.key AND n.offset > o.offset)) ORDER BY o.offset LIMIT ?2)",
+            table);
+      } else {
+        if (spec.retention <= Millis(0)) continue;
+        before = to_ms(now - spec.retention);
+        sql = fmt::format(
+            "DELETE FROM {0} WHERE offset IN (SELECT offset FROM {0} WHERE append_ms < ?1 ORDER BY offset LIMIT ?2)",
+            table);
+      }
+      auto s = writer_->statement(sql);
+      if (!s) return s.error();
+      (*s)->bind(1, before);
+      (*s)->bind(2, static_cast<std::int64_t>(rows_max));
+      if (const Status done = (*s)->run(); !done) return done.error();
+      removed += writer_->db().changes();
+    }
+    return removed;
+  }
+
+ private:
+  Status load_ends() {
+    for (const auto& [name, topic] : topics_) {
+      for (std::int32_t p = 0; p < topic.spec.partitions; ++p) {
+        auto s = reader_->statement("SELECT next_offset FROM ends WHERE topic=?1 AND partition=?2");
+        if (!s) return s.error();
+        (*s)->bind(1, topic.id);
+        (*s)->bind(2, std::int64_t{p});
+        const auto row = (*s)->step();
+        if (!row) return row.error();
+        ends_[{name, p}] = *row ? (*s)->integer(0) : 0;
+        (*s)->reset();
+      }
+    }
+    return {};
+  }
+
+  Status insert(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now,
+                std::map<std::pair<std::string, std::int32_t>, std::int64_t>& ends) {
+    for (PlacedRecord& placed : records) {
+      const OutRecord& r = *placed.record;
+      const auto t = find(r.topic);
+      if (!t) return t.error();
+      auto end = ends.find({r.topic, placed.partition});
+      if (end == ends.end()) {
+        const std::lock_guard guard(mutex_);
+        end = ends.emplace(std::pair(r.topic, placed.partition), ends_[{r.topic, placed.partition}]).first;
+      }
+      placed.offset = end->second++;
+      auto s = writer_->statement(
+          fmt::format("INSERT INTO {} VALUES(?1, ?2, ?3, ?4, ?5)", table_of(t->id, placed.partition)));
+      if (!s) return s.error();
+      (*s)->bind(1, placed.offset);
+      (*s)->bind(2, to_ms(now));
+      (*s)->bind_blob(3, r.key);
+      if (r.value) (*s)->bind_blob(4, *r.value);
+      (*s)->bind_blob(5, encode(r.headers));
+      if (const Status done = (*s)->run(); !done) return done;
+    }
+    for (const auto& [where, end] : ends) {
+      const auto t = find(where.first);
+      auto s = writer_->statement(
+          "INSERT INTO ends VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET next_offset=excluded.next_offset");
+      if (!s) return s.error();
+      (*s)->bind(1, t->id);
+      (*s)->bind(2, std::int64_t{where.second});
+      (*s)->bind(3, end);
+      if (const Status done = (*s)->run(); !done) return done;
+    }
+    for (const OffsetCommit& o : offsets) {
+      auto s = writer_->statement(
+          "INSERT INTO committed VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET next_offset=excluded.next_offset");
+      if (!s) return s.error();
+      (*s)->bind(1, std::string_view(o.group));
+      (*s)->bind(2, std::string_view(o.topic));
+      (*s)->bind(3, std::int64_t{o.partition});
+      (*s)->bind(4, o.next_offset);
+      if (const Status done = (*s)->run(); !done) return done;
+    }
+    return {};
+  }
+
+  Result<Topic> find(const std::string& topic) {
+    const std::lock_guard guard(mutex_);
+    const auto found = topics_.find(topic);
+    if (found == topics_.end()) return Error(ErrorCode::not_found, "there is no topic " + topic);
+    return found->second;
+  }
+
+  std::optional<sqlite::FileLock> lock_;
+  std::unique_ptr<Connection> writer_;  // the bus's writer thread alone
+  std::mutex reader_mutex_;
+  std::unique_ptr<Connection> reader_;
+  std::mutex mutex_;  // topics_, ends_
+  std::map<std::string, Topic> topics_;
+  std::map<std::pair<std::string, std::int32_t>, std::int64_t> ends_;
+};
+
+Result<std::unique_ptr<Connection>> connect(const std::string& path, Database::Mode mode) {
+  auto db = Database::open(path, mode);
+  if (!db) return db.error();
+  return std::make_unique<Connection>(std::move(*db));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Storage>> open_sqlite_storage(const std::string& path) {
+  std::error_code failed;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failed);
+  if (failed) return Error(ErrorCode::unavailable, fmt::format("make the folder of {}: {}", path, failed.message()));
+  auto lock = sqlite::FileLock::take(path + ".lock");
+  if (!lock) return lock.error();
+  auto writer = connect(path, Database::Mode::read_write_create);
+  if (!writer) return writer.error();
+  if (const Status made = (*writer)->db().execute(schema); !made) return made.error().with_context(path);
+  auto reader = connect(path, Database::Mode::read_only);
+  if (!reader) return reader.error();
+  auto storage = std::make_unique<SqliteStorage>(std::move(*lock), std::move(*writer), std::move(*reader));
+  if (const Status loaded = storage->load(); !loaded) return loaded.error().with_context(path);
+  return std::unique_ptr<Storage>(std::move(storage));
+}
+
+Result<std::unique_ptr<Storage>> open_sqlite_storage_read_only(const std::string& path) {
+  auto reader = connect(path, Database::Mode::read_only);
+  if (!reader) return reader.error();
+  auto storage = std::make_unique<SqliteStorage>(std::nullopt, nullptr, std::move(*reader));
+  if (const Status loaded = storage->load(); !loaded) return loaded.error().with_context(path);
+  return std::unique_ptr<Storage>(std::move(storage));
+}
+
+}  // namespace fleetward::bus

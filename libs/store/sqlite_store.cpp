@@ -1,0 +1,272 @@
+#include "store/sqlite_store.hpp"
+
+#include <filesystem>
+#include <mutex>
+#include <set>
+
+#include "log/log.hpp"
+#include "sqlite/sqlite.hpp"
+
+namespace fleetward::store {
+namespace {
+
+using sqlite::Database;
+using sqlite::Statement;
+
+constexpr std::size_t statements_max = 500;  // SQL texts are our own constants: far fewer
+
+// Who listens to which channel. Shared with the listeners, so that either may go first.
+struct Channels {
+  std::mutex mutex;
+  std::multimap<std::string, std::weak_ptr<async::Event>, std::less<>> events;
+
+  void notify(const std::set<std::string>& channels) {
+    std::vector<std::shared_ptr<async::Event>> awake;
+    {
+      const std::lock_guard lock(mutex);
+      for (const std::string& channel : channels) {
+        const auto [from, to] = events.equal_range(channel);
+        for (auto e = from; e != to; ++e) {
+          if (auto event = e->second.lock()) awake.push_back(std::move(event));
+        }
+      }
+    }
+    for (const auto& event : awake) event->notify();
+  }
+};
+
+class SqliteListener final : public Listener {
+ public:
+  SqliteListener(std::shared_ptr<Channels> channels, async::Scheduler& scheduler, std::string channel)
+      : channels_(std::move(channels)), event_(std::make_shared<async::Event>(scheduler)) {
+    const std::lock_guard lock(channels_->mutex);
+    std::erase_if(channels_->events, [](const auto& e) { return e.second.expired(); });
+    channels_->events.emplace(std::move(channel), event_);
+  }
+
+  async::Task<bool> wait(Millis limit) override {
+    const bool woken = co_await event_->wait(limit);
+    co_return woken;
+  }
+  void wake() override { event_->notify(); }
+
+ private:
+  std::shared_ptr<Channels> channels_;
+  std::shared_ptr<async::Event> event_;
+};
+
+// The connection and its prepared statements. On the store's thread only.
+class Session {
+ public:
+  explicit Session(Database db) : db_(std::move(db)) {}
+
+  Database& db() { return db_; }
+
+  Result<Statement*> prepared(std::string_view sql, const Params& params) {
+    auto found = statements_.find(sql);
+    if (found == statements_.end()) {
+      if (statements_.size() >= statements_max) statements_.clear();
+      auto made = db_.prepare(sql);
+      if (!made) return made.error().with_context(sql.substr(0, 80));
+      found = statements_.emplace(std::string(sql), std::move(*made)).first;
+    }
+    Statement& statement = found->second;
+    statement.reset();
+    for (std::size_t i = 0; i < params.size(); ++i)
+      bind(statement, statement.parameter(fmt::format("${}", i + 1)), params[i]);
+    return &statement;
+  }
+
+ private:
+  static void bind(Statement& statement, int parameter, const Value& value) {
+    if (parameter == 0) return;  // given but not used by this text
+    if (const auto* n = std::get_if<std::int64_t>(&value)) statement.bind(parameter, *n);
+    else if (const auto* d = std::get_if<double>(&value)) statement.bind(parameter, *d);
+    else if (const auto* t = std::get_if<std::string>(&value)) statement.bind(parameter, std::string_view(*t));
+    else if (const auto* b = std::get_if<Bytes>(&value)) statement.bind_blob(parameter, ByteView(*b));
+    else statement.bind_null(parameter);
+  }
+
+  Database db_;
+  std::map<std::string, Statement, std::less<>> statements_;
+};
+
+Row row_of(const Statement& s) {
+  std::vector<Value> values;
+  const int columns = s.columns();
+  values.reserve(static_cast<std::size_t>(columns));
+  for (int c = 0; c < columns; ++c) {
+    switch (s.type(c)) {
+      case sqlite::ColumnType::integer:
+        values.emplace_back(s.integer(c));
+        break;
+      case sqlite::ColumnType::real:
+        values.emplace_back(s.real(c));
+        break;
+      case sqlite::ColumnType::text:
+        values.emplace_back(s.text(c));
+        break;
+      case sqlite::ColumnType::blob:
+        values.emplace_back(to_bytes(s.blob(c)));
+        break;
+      case sqlite::ColumnType::null:
+        values.emplace_back(std::monostate());
+        break;
+    }
+  }
+  return Row(std::move(values));
+}
+
+class SqliteTransaction final : public Transaction {
+ public:
+  explicit SqliteTransaction(Session& session) : session_(session) {}
+
+  Result<Rows> query(std::string_view sql, const Params& params) override {
+    auto statement = session_.prepared(sql, params);
+    if (!statement) return statement.error();
+    Rows rows;
+    for (;;) {
+      const Result<bool> more = (*statement)->step();
+      if (!more) return more.error();
+      if (!*more) break;
+      if (rows.size() >= rows_max) {
+        (*statement)->reset();
+        return Error(ErrorCode::resource_exhausted, "a query has more rows than are read at once");
+      }
+      rows.push_back(row_of(**statement));
+    }
+    (*statement)->reset();
+    return rows;
+  }
+
+  Result<std::int64_t> execute(std::string_view sql, const Params& params) override {
+    auto statement = session_.prepared(sql, params);
+    if (!statement) return statement.error();
+    if (const Status done = (*statement)->run(); !done) return done.error();
+    return session_.db().changes();
+  }
+
+  void notify(std::string_view channel) override { channels_.emplace(channel); }
+  [[nodiscard]] const std::set<std::string>& channels() const { return channels_; }
+
+ private:
+  Session& session_;
+  std::set<std::string> channels_;
+};
+
+class SqliteStore final : public Store {
+ public:
+  SqliteStore(sqlite::FileLock lock, Database db, metrics::Registry& metrics, std::size_t work_max)
+      : lock_(std::move(lock)),
+        session_(std::move(db)),
+        channels_(std::make_shared<Channels>()),
+        work_max_(work_max),
+        commits_(metrics.counter("fleetward_store_commits_total", "Transactions committed.")),
+        rollbacks_(metrics.counter("fleetward_store_rollbacks_total", "Transactions rolled back.")),
+        throttled_(metrics.counter("fleetward_store_throttled_total", "Transactions refused: too many waiting.")),
+        thread_("store") {}
+  ~SqliteStore() override { thread_.stop(); }
+
+  Status migrate(const std::vector<Migration>& migrations) override {
+    Status result;
+    async::run_on(thread_, [&] { result = migrate_now(migrations); });
+    return result;
+  }
+
+  std::unique_ptr<Listener> listen(async::Scheduler& scheduler, std::string channel) override {
+    return std::make_unique<SqliteListener>(channels_, scheduler, std::move(channel));
+  }
+
+  void run(std::function<Status(Transaction&)> work, std::function<void(Status)> done) override {
+    if (waiting_.fetch_add(1) >= work_max_) {
+      waiting_.fetch_sub(1);
+      throttled_.add();
+      done(Error(ErrorCode::throttled, "the store has too much waiting; retry later"));
+      return;
+    }
+    thread_.post([this, work = std::move(work), done = std::move(done)] {
+      const Status status = run_now(work);
+      waiting_.fetch_sub(1);
+      done(status);
+    });
+  }
+
+ private:
+  Status run_now(const std::function<Status(Transaction&)>& work) {
+    if (const Status begun = session_.db().execute("BEGIN IMMEDIATE"); !begun) return begun;
+    SqliteTransaction transaction(session_);
+    Status status = work(transaction);
+    if (status.ok()) status = session_.db().execute("COMMIT");
+    if (!status) {
+      rollbacks_.add();
+      // After a failure of the disk SQLite may have rolled back by itself: then there is nothing left to undo.
+      const Status undone = session_.db().execute("ROLLBACK");
+      if (!undone) log::warn("store_rollback", {{"error", undone.error().message}, {"cause", status.error().message}});
+      return status;
+    }
+    commits_.add();
+    channels_->notify(transaction.channels());
+    return {};
+  }
+
+  Status migrate_now(const std::vector<Migration>& migrations) {
+    Status made = session_.db().execute(
+        "CREATE TABLE IF NOT EXISTS migrations(number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT "
+        "NULL)");
+    if (!made) return made;
+    std::set<std::int64_t> applied;
+    {
+      SqliteTransaction reading(session_);
+      const auto rows = reading.query("SELECT number FROM migrations", {});
+      if (!rows) return rows.error();
+      for (const Row& row : *rows) applied.insert(row.integer(0));
+    }
+    std::set<std::int64_t> known;
+    for (const Migration& m : migrations) known.insert(m.number);
+    for (const std::int64_t number : applied) {
+      if (!known.contains(number)) {
+        return Error(
+            ErrorCode::failed_precondition,
+            fmt::format("the store has schema step {}, which this version does not know: use a newer fleetward",
+                        number));
+      }
+    }
+    for (const Migration& m : migrations) {
+      if (applied.contains(m.number)) continue;
+      const Status done = run_now([&m, this](Transaction& tx) -> Status {
+        if (const Status ran = session_.db().execute(m.sql); !ran) return ran.error().with_context(m.name);
+        const auto noted = tx.execute("INSERT INTO migrations VALUES($1, $2, datetime('now'))",
+                                      {std::int64_t{m.number}, std::string(m.name)});
+        return noted.ok() ? Status() : Status(noted.error());
+      });
+      if (!done) return done;
+    }
+    return {};
+  }
+
+  sqlite::FileLock lock_;
+  Session session_;
+  std::shared_ptr<Channels> channels_;
+  std::size_t work_max_;
+  std::atomic<std::size_t> waiting_{0};
+  metrics::Counter& commits_;
+  metrics::Counter& rollbacks_;
+  metrics::Counter& throttled_;
+  async::LoopThread thread_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path, metrics::Registry& metrics,
+                                                 std::size_t work_max) {
+  std::error_code failed;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failed);
+  if (failed) return Error(ErrorCode::unavailable, fmt::format("make the folder of {}: {}", path, failed.message()));
+  auto lock = sqlite::FileLock::take(path + ".lock");
+  if (!lock) return lock.error();
+  auto db = Database::open(path, Database::Mode::read_write_create);
+  if (!db) return db.error();
+  return std::unique_ptr<Store>(std::make_unique<SqliteStore>(std::move(*lock), std::move(*db), metrics, work_max));
+}
+
+}  // namespace fleetward::store

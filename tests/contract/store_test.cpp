@@ -1,0 +1,164 @@
+// What every store promises.
+#include "store/store.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <future>
+
+#include "contract/temp_folder.hpp"
+#include "store/sqlite_store.hpp"
+
+namespace fleetward::contract {
+namespace {
+
+using store::Params;
+using store::Transaction;
+using ::testing::SizeIs;
+
+const std::vector<store::Migration> migrations = {
+    {1, "things", "CREATE TABLE things(name TEXT PRIMARY KEY, n BIGINT NOT NULL)"}};
+
+class StoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    open();
+    ASSERT_TRUE(store_->migrate(migrations).ok());
+  }
+  void open() {
+    auto opened = store::open_sqlite_store(folder_ / "store/store.db", metrics_);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    store_ = std::move(*opened);
+  }
+  Status run(std::function<Status(Transaction&)> work) {
+    std::promise<Status> done;
+    store_->run(std::move(work), [&](Status s) { done.set_value(std::move(s)); });
+    return done.get_future().get();
+  }
+  static Status put(Transaction& tx, const std::string& name, std::int64_t n) {
+    const auto put = tx.execute("INSERT INTO things(name, n) VALUES($1, $2)", {name, n});
+    return put.ok() ? Status() : Status(put.error());
+  }
+  std::int64_t count() {
+    std::int64_t n = -1;
+    EXPECT_TRUE(run([&](Transaction& tx) -> Status {
+                  n = tx.query("SELECT count(*) FROM things")->at(0).integer(0);
+                  return {};
+                }).ok());
+    return n;
+  }
+
+  TempFolder folder_;
+  metrics::Registry metrics_;
+  std::unique_ptr<store::Store> store_;
+};
+
+TEST_F(StoreTest, CommitsWhenGoodAndRollsBackWhenNot) {
+  EXPECT_TRUE(run([](Transaction& tx) { return put(tx, "a", 1); }).ok());
+  const Status failed = run([](Transaction& tx) -> Status {
+    if (const Status s = put(tx, "b", 2); !s) return s;
+    return Error(ErrorCode::failed_precondition, "changed my mind");
+  });
+  EXPECT_EQ(failed.error().code, ErrorCode::failed_precondition);
+  EXPECT_EQ(count(), 1);
+}
+
+TEST_F(StoreTest, UniquenessHasItsOwnCode) {
+  EXPECT_TRUE(run([](Transaction& tx) { return put(tx, "a", 1); }).ok());
+  EXPECT_EQ(run([](Transaction& tx) { return put(tx, "a", 2); }).error().code, ErrorCode::already_exists);
+  EXPECT_EQ(run([](Transaction& tx) { return put(tx, "b", 1); }).ok(), true);
+}
+
+TEST_F(StoreTest, ParametersGoByNumberAndTextIsNeverSql) {
+  EXPECT_TRUE(run([](Transaction& tx) { return put(tx, "x'); DROP TABLE things; --", 1); }).ok());
+  EXPECT_TRUE(
+      run([](Transaction& tx) -> Status {
+        const auto rows = tx.query("SELECT $2, $1, $1, name FROM things", {std::string("one"), std::int64_t{2}});
+        EXPECT_EQ(rows->at(0).integer(0), 2);
+        EXPECT_EQ(rows->at(0).text(1), "one");
+        EXPECT_EQ(rows->at(0).text(2), "one");
+        return {};
+      }).ok());
+  EXPECT_EQ(count(), 1);
+}
+
+TEST_F(StoreTest, NotifiesOnlyAfterACommit) {
+  async::LoopThread loop("listener");
+  {
+    async::Scope scope(loop, "test");
+    auto listener = store_->listen(loop, "channel");
+    std::promise<bool> first;
+    std::promise<bool> second;
+    const auto listen = [](store::Listener& l, Millis limit, std::promise<bool>& woken) -> async::Task<void> {
+      const bool by_event = co_await l.wait(limit);
+      woken.set_value(by_event);
+    };
+    EXPECT_FALSE(run([](Transaction& tx) -> Status {
+                   tx.notify("channel");
+                   return Error(ErrorCode::conflict, "rolled back");
+                 }).ok());
+    scope.spawn("first", listen(*listener, Millis(50), first));
+    EXPECT_FALSE(first.get_future().get());
+    EXPECT_TRUE(run([](Transaction& tx) -> Status {
+                  tx.notify("channel");
+                  return {};
+                }).ok());
+    scope.spawn("second", listen(*listener, Millis(20'000), second));
+    EXPECT_TRUE(second.get_future().get());
+    EXPECT_TRUE(scope.join(Millis(5000)));
+  }
+}
+
+TEST_F(StoreTest, AnOlderProgramRefusesANewerSchema) {
+  auto newer = migrations;
+  newer.push_back({2, "more", "CREATE TABLE more(a BIGINT)"});
+  ASSERT_TRUE(store_->migrate(newer).ok());
+  ASSERT_TRUE(store_->migrate(newer).ok()) << "again is no error";
+  EXPECT_EQ(store_->migrate(migrations).error().code, ErrorCode::failed_precondition);
+}
+
+TEST_F(StoreTest, AFailedMigrationLeavesNothing) {
+  auto broken = migrations;
+  broken.push_back({2, "broken", "CREATE TABLE half(a BIGINT); CREATE TABLE things(a BIGINT)"});
+  EXPECT_FALSE(store_->migrate(broken).ok());
+  EXPECT_FALSE(run([](Transaction& tx) -> Status {
+                 const auto rows = tx.query("SELECT * FROM half");
+                 return rows.ok() ? Status() : Status(rows.error());
+               }).ok());
+}
+
+TEST_F(StoreTest, WhatWasCommittedSurvivesKillNine) {
+  store_.reset();
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe(pipe_ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    metrics::Registry metrics;
+    auto store = store::open_sqlite_store(folder_ / "store/store.db", metrics);
+    if (!store.ok()) _exit(1);
+    for (std::int64_t n = 0;; ++n) {
+      std::promise<bool> done;
+      (*store)->run([n](Transaction& tx) { return put(tx, std::to_string(n), n); },
+                    [&](const Status& s) { done.set_value(s.ok()); });
+      if (!done.get_future().get() || ::write(pipe_ends[1], &n, sizeof n) != sizeof n) _exit(2);
+    }
+  }
+  ::close(pipe_ends[1]);
+  std::int64_t last = -1;
+  std::int64_t n = 0;
+  while (last < 300 && ::read(pipe_ends[0], &n, sizeof n) == sizeof n) last = n;
+  ::kill(child, SIGKILL);
+  while (::read(pipe_ends[0], &n, sizeof n) == sizeof n) last = n;
+  ::close(pipe_ends[0]);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  open();
+  const std::int64_t found = count();
+  EXPECT_GE(found, last + 1);
+  EXPECT_LE(found, last + 2) << "at most the one that was under way";
+}
+
+}  // namespace
+}  // namespace fleetward::contract
