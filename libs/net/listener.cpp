@@ -1,0 +1,182 @@
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+
+#include "log/log.hpp"
+#include "net/connection_impl.hpp"
+
+namespace fleetward::net {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+constexpr Millis pause_without_descriptors{100};
+
+class TcpListener final : public Listener, public std::enable_shared_from_this<TcpListener> {
+ public:
+  TcpListener(async::Scheduler& scheduler, std::shared_ptr<const TlsContext> tls, Accepted accepted,
+              ListenerOptions options)
+      : scheduler_(scheduler),
+        acceptor_(scheduler.executor()),
+        tls_(std::move(tls)),
+        accepted_(std::move(accepted)),
+        options_(options) {}
+
+  Status bind(const Endpoint& at) {
+    boost::system::error_code error;
+    const auto address = asio::ip::make_address(at.host, error);
+    if (error)
+      return Error(ErrorCode::invalid_argument,
+                   fmt::format("{} is not an IP address to listen on", printable(at.host)));
+    const tcp::endpoint endpoint(address, at.port);
+    acceptor_.open(endpoint.protocol(), error);
+    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error && address.is_v6() && !address.is_unspecified()) acceptor_.set_option(asio::ip::v6_only(true), error);
+    if (!error) acceptor_.bind(endpoint, error);
+    if (!error) acceptor_.listen(options_.backlog, error);
+    if (error) return Error(ErrorCode::unavailable, fmt::format("listen on {}: {}", to_string(at), error.message()));
+    port_ = acceptor_.local_endpoint().port();
+    return {};
+  }
+
+  void accept() {
+    acceptor_.async_accept([self = shared_from_this()](const boost::system::error_code& error, tcp::socket socket) {
+      if (self->closed_) return;
+      if (error) return self->accept_later(error);
+      self->take(std::move(socket));
+      self->accept();
+    });
+  }
+
+  [[nodiscard]] std::uint16_t port() const override { return port_; }
+  void set_tls(std::shared_ptr<const TlsContext> tls) override { tls_ = std::move(tls); }
+  void close() override {
+    closed_ = true;
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
+    accepted_ = {};
+  }
+  [[nodiscard]] std::size_t connections() const override { return *connections_; }
+  [[nodiscard]] std::uint64_t refused() const override { return refused_; }
+
+ private:
+  // Out of file descriptors, for instance: those that wait in the backlog are taken when there is room again.
+  void accept_later(const boost::system::error_code& error) {
+    log::warn("accept_failed", {{"port", port_}, {"error", error.message()}});
+    std::weak_ptr<TcpListener> weak = weak_from_this();
+    scheduler_.call_after(pause_without_descriptors, [weak] {
+      const auto self = weak.lock();
+      if (self && !self->closed_) self->accept();
+    });
+  }
+
+  void take(tcp::socket socket) {
+    boost::system::error_code error;
+    const auto remote = socket.remote_endpoint(error);
+    if (error) return;  // gone again
+    if (*connections_ >= options_.connections_max) {
+      ++refused_;
+      return;  // closes it
+    }
+    ++*connections_;
+    auto connection = std::make_shared<SocketConnection>(
+        scheduler_, std::move(socket), Endpoint{remote.address().to_string(), remote.port()}, options_.connection);
+    connection->on_end = [count = connections_] { --*count; };
+    if (tls_) connection->use_tls(tls_, TlsSession::Role::server);
+    connection->arm_handshake_timer();
+    accepted_(connection);
+    connection->start();
+  }
+
+  async::Scheduler& scheduler_;
+  tcp::acceptor acceptor_;
+  std::shared_ptr<const TlsContext> tls_;
+  Accepted accepted_;
+  ListenerOptions options_;
+  std::uint16_t port_ = 0;
+  bool closed_ = false;
+  std::shared_ptr<std::size_t> connections_ = std::make_shared<std::size_t>(0);
+  std::uint64_t refused_ = 0;
+};
+
+// The handle that users own: the listener itself lives as long as its pending accept.
+class ListenerHandle final : public Listener {
+ public:
+  explicit ListenerHandle(std::shared_ptr<TcpListener> listener) : listener_(std::move(listener)) {}
+  ~ListenerHandle() override { listener_->close(); }
+  [[nodiscard]] std::uint16_t port() const override { return listener_->port(); }
+  void set_tls(std::shared_ptr<const TlsContext> tls) override { listener_->set_tls(std::move(tls)); }
+  void close() override { listener_->close(); }
+  [[nodiscard]] std::size_t connections() const override { return listener_->connections(); }
+  [[nodiscard]] std::uint64_t refused() const override { return listener_->refused(); }
+
+ private:
+  std::shared_ptr<TcpListener> listener_;
+};
+
+// Resolves the name, then tries its addresses in turn.
+class Connector : public std::enable_shared_from_this<Connector> {
+ public:
+  Connector(async::Scheduler& scheduler, std::shared_ptr<SocketConnection> connection)
+      : resolver_(scheduler.executor()), connection_(std::move(connection)) {}
+
+  void run(const Endpoint& to) {
+    boost::system::error_code not_an_address;
+    const auto address = asio::ip::make_address(to.host, not_an_address);
+    if (!not_an_address) {
+      addresses_.emplace_back(address, to.port);
+      return next();
+    }
+    resolver_.async_resolve(
+        to.host, std::to_string(to.port), [self = shared_from_this()](const auto& error, const auto& results) {
+          if (error)
+            return self->connection_->end(Error(ErrorCode::unavailable, "cannot resolve the name: " + error.message()));
+          for (const auto& entry : results) self->addresses_.push_back(entry.endpoint());
+          self->next();
+        });
+  }
+
+ private:
+  void next() {
+    if (tried_ == addresses_.size())
+      return connection_->end(Error(ErrorCode::unavailable, "cannot connect: " + last_error_));
+    boost::system::error_code ignored;
+    connection_->socket().close(ignored);
+    connection_->socket().async_connect(addresses_[tried_++], [self = shared_from_this()](const auto& error) {
+      if (error == asio::error::operation_aborted) return;  // it was ended meanwhile
+      if (!error) return self->connection_->start();
+      self->last_error_ = error.message();
+      self->next();
+    });
+  }
+
+  tcp::resolver resolver_;
+  std::shared_ptr<SocketConnection> connection_;
+  std::vector<tcp::endpoint> addresses_;
+  std::size_t tried_ = 0;
+  std::string last_error_ = "no address";
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Listener>> Listener::open(async::Scheduler& scheduler, const Endpoint& at,
+                                                 std::shared_ptr<const TlsContext> tls, Accepted accepted,
+                                                 ListenerOptions options) {
+  auto listener = std::make_shared<TcpListener>(scheduler, std::move(tls), std::move(accepted), options);
+  if (const Status bound = listener->bind(at); !bound) return bound.error();
+  listener->accept();
+  return std::unique_ptr<Listener>(std::make_unique<ListenerHandle>(std::move(listener)));
+}
+
+std::shared_ptr<Connection> connect(async::Scheduler& scheduler, const Endpoint& to,
+                                    std::shared_ptr<const TlsContext> tls, Connection::Callbacks callbacks,
+                                    ConnectionOptions options) {
+  auto connection = std::make_shared<SocketConnection>(scheduler, tcp::socket(scheduler.executor()), to, options);
+  if (tls) connection->use_tls(std::move(tls), TlsSession::Role::client);
+  connection->set_callbacks(std::move(callbacks));
+  connection->arm_handshake_timer();
+  std::make_shared<Connector>(scheduler, connection)->run(to);
+  return connection;
+}
+
+}  // namespace fleetward::net

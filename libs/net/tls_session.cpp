@@ -1,0 +1,139 @@
+#include "net/tls_session.hpp"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "crypto/digest.hpp"
+#include "crypto/openssl.hpp"
+
+namespace fleetward::net {
+namespace {
+
+Bytes der_of(X509* certificate) { return certificate == nullptr ? Bytes() : crypto::to_der(certificate, i2d_X509); }
+
+bool is_ip_address(const std::string& name) {
+  ASN1_OCTET_STRING* ip = a2i_IPADDRESS(name.c_str());
+  ERR_clear_error();
+  ASN1_OCTET_STRING_free(ip);
+  return ip != nullptr;
+}
+
+}  // namespace
+
+int verify_client(int chain_is_good, X509_STORE_CTX* context) {
+  if (chain_is_good != 1 || X509_STORE_CTX_get_error_depth(context) != 0) return chain_is_good;
+  auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  const auto* session = static_cast<const TlsSession*>(SSL_get_app_data(ssl));
+  if (session == nullptr || !session->verify()) return 1;
+  switch (session->verify()(der_of(X509_STORE_CTX_get_current_cert(context)))) {
+    case PeerVerdict::accept:
+      return 1;
+    case PeerVerdict::revoked:
+      X509_STORE_CTX_set_error(context, X509_V_ERR_CERT_REVOKED);
+      return 0;
+    case PeerVerdict::expired:
+      X509_STORE_CTX_set_error(context, X509_V_ERR_CERT_HAS_EXPIRED);
+      return 0;
+    case PeerVerdict::unknown:
+      X509_STORE_CTX_set_error(context, X509_V_ERR_CERT_REJECTED);
+      return 0;
+  }
+  return 0;
+}
+
+TlsSession::TlsSession(std::shared_ptr<const TlsContext> context, Role role)
+    : context_(std::move(context)), ssl_(SSL_new(context_->native()), [](SSL* s) { SSL_free(s); }) {
+  SSL_set_bio(ssl_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+  SSL_set_app_data(ssl_.get(), this);
+  if (role == Role::server) {
+    SSL_set_accept_state(ssl_.get());
+    return;
+  }
+  SSL_set_connect_state(ssl_.get());
+  const std::string& name = context_->server_name();
+  if (is_ip_address(name)) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_.get()), name.c_str());
+  } else {
+    SSL_set_tlsext_host_name(ssl_.get(), name.c_str());
+    SSL_set1_host(ssl_.get(), name.c_str());
+  }
+}
+
+TlsSession::~TlsSession() = default;
+
+Error TlsSession::failure(int code, std::string_view what) {
+  const long verify = SSL_get_verify_result(ssl_.get());
+  std::string text = fmt::format("{}: {}", what, crypto::take_openssl_errors());
+  if (verify != X509_V_OK) text += fmt::format(" ({})", X509_verify_cert_error_string(verify));
+  if (code == SSL_ERROR_ZERO_RETURN) return Error(ErrorCode::cancelled, "the peer closed the connection");
+  return Error(ErrorCode::unavailable, std::move(text));
+}
+
+Result<bool> TlsSession::handshake() {
+  ERR_clear_error();
+  const int done = SSL_do_handshake(ssl_.get());
+  if (done == 1) return true;
+  const int code = SSL_get_error(ssl_.get(), done);
+  if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE) return false;
+  return failure(code, "TLS handshake");
+}
+
+void TlsSession::feed(ByteView bytes) {
+  BIO_write(SSL_get_rbio(ssl_.get()), bytes.data(), static_cast<int>(bytes.size()));
+}
+
+Result<std::size_t> TlsSession::read(std::span<std::uint8_t> buffer) {
+  ERR_clear_error();
+  std::size_t n = 0;
+  const int done = SSL_read_ex(ssl_.get(), buffer.data(), buffer.size(), &n);
+  if (done == 1) return n;
+  const int code = SSL_get_error(ssl_.get(), done);
+  if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE) return std::size_t{0};
+  return failure(code, "TLS");
+}
+
+Status TlsSession::write(ByteView plain) {
+  while (!plain.empty()) {
+    ERR_clear_error();
+    std::size_t n = 0;
+    const int done = SSL_write_ex(ssl_.get(), plain.data(), plain.size(), &n);
+    if (done != 1) return failure(SSL_get_error(ssl_.get(), done), "TLS write");
+    plain = plain.subspan(n);
+  }
+  return {};
+}
+
+void TlsSession::goodbye() {
+  ERR_clear_error();
+  SSL_shutdown(ssl_.get());
+  ERR_clear_error();
+}
+
+void TlsSession::take_output(std::string& out) {
+  BIO* bio = SSL_get_wbio(ssl_.get());
+  const std::size_t pending = BIO_ctrl_pending(bio);
+  if (pending == 0) return;
+  const std::size_t old = out.size();
+  out.resize(old + pending);
+  const int n = BIO_read(bio, out.data() + old, static_cast<int>(pending));
+  out.resize(old + static_cast<std::size_t>(std::max(n, 0)));
+}
+
+TlsInfo TlsSession::info() const {
+  TlsInfo info;
+  info.peer_certificate_der = der_of(SSL_get0_peer_certificate(ssl_.get()));
+  if (!info.peer_certificate_der.empty())
+    info.peer_fingerprint = crypto::sha256_hex(ByteView(info.peer_certificate_der));
+  info.resumed = SSL_session_reused(ssl_.get()) == 1;
+  info.version = SSL_get_version(ssl_.get());
+  info.cipher = SSL_get_cipher_name(ssl_.get());
+  const unsigned char* alpn = nullptr;
+  unsigned int length = 0;
+  SSL_get0_alpn_selected(ssl_.get(), &alpn, &length);
+  if (length > 0) info.alpn.assign(reinterpret_cast<const char*>(alpn), length);
+  if (const char* name = SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)) info.server_name = name;
+  return info;
+}
+
+}  // namespace fleetward::net

@@ -1,0 +1,33 @@
+// What a transaction wants to say on the bus: rows that are committed with the change, and published by the relay
+// alone.
+//
+// Versions rise per topic and key. Functions run inside a store transaction; errors are the transaction's.
+#pragma once
+
+#include <string>
+
+#include "bus/record.hpp"
+#include "fleet/cloud_event.hpp"
+#include "store/store.hpp"
+
+namespace fleetward::repository {
+
+inline constexpr std::string_view outbox_channel = "outbox";  // store channel that wakes the relay
+
+struct OutboxMessage {
+  std::string topic;         // one of fleet::topic
+  std::int64_t version = 0;  // from next_version()
+  fleet::CloudEvent event;   // its subject is the record's key
+  bus::Headers headers;      // beside fw-version, which is added
+};
+
+// The version that the next message of this key has to carry. Starts at 1. Taken by publish(), not by asking.
+Result<std::int64_t> next_version(store::Transaction& tx, std::string_view topic, std::string_view key);
+
+// Of a table topic the newest message is also kept, for a relay that takes over.
+Status publish(store::Transaction& tx, const OutboxMessage& message);
+
+// Counts on from `version`: a newer record of this key was found on the bus (the store came from a backup).
+Status raise_version(store::Transaction& tx, std::string_view topic, std::string_view key, std::int64_t version);
+
+}  // namespace fleetward::repository

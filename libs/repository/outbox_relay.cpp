@@ -1,0 +1,257 @@
+#include "repository/outbox_relay.hpp"
+
+#include "core/fault.hpp"
+#include "fleet/topics.hpp"
+#include "json/json.hpp"
+#include "log/log.hpp"
+#include "repository/outbox.hpp"
+
+namespace fleetward::repository {
+namespace {
+
+constexpr Millis pause_after_failure_min{50};
+constexpr Millis pause_after_failure_max{5'000};
+constexpr Millis look_at_least_every{1'000};
+
+struct OutboxRow {
+  std::int64_t id = 0;
+  bus::OutRecord record;
+};
+
+Result<bus::Headers> headers_from(const std::string& text) {
+  const Result<json::Value> list = json::parse(text);
+  if (!list) return list.error();
+  bus::Headers headers;
+  for (const json::Value& pair : *list)
+    headers.push_back({pair.at(0).get<std::string>(), pair.at(1).get<std::string>()});
+  return headers;
+}
+
+Result<std::vector<OutboxRow>> next_rows(store::Transaction& tx, std::int64_t limit) {
+  const auto rows = tx.query("SELECT id, topic, key, value, headers FROM outbox ORDER BY id LIMIT $1", {limit});
+  if (!rows) return rows.error();
+  std::vector<OutboxRow> out;
+  for (const store::Row& row : *rows) {
+    auto headers = headers_from(row.text(4));
+    if (!headers) return headers.error();
+    out.push_back({row.integer(0), {row.text(1), row.text(2), row.text(3), std::move(*headers), std::nullopt}});
+  }
+  return out;
+}
+
+std::int64_t version_in(const bus::Record& record) {
+  const auto text = bus::find_header(record.headers, fleet::header::version);
+  return text ? std::atoll(std::string(*text).c_str()) : 0;
+}
+
+struct Versions {
+  std::int64_t last = 0;    // of the record that came last
+  std::int64_t newest = 0;  // of any
+};
+
+}  // namespace
+
+struct OutboxRelay::State {
+  State(store::Store& s, bus::Bus& b, async::Scheduler& sch, metrics::Registry& m, RelayOptions o)
+      : store(s),
+        bus(b),
+        scheduler(sch),
+        options(std::move(o)),
+        scope(sch, "outbox-relay"),
+        listener(s.listen(sch, std::string(outbox_channel))),
+        published(m.counter("fleetward_outbox_published_total", "Outbox rows that are on the bus.")),
+        failures(m.counter("fleetward_outbox_failures_total", "Attempts to publish outbox rows that failed.")),
+        rewritten(m.counter("fleetward_outbox_rewritten_total", "Table records written again at a takeover.")) {}
+
+  async::Task<void> run() {
+    Millis pause = pause_after_failure_min;
+    while (true) {
+      const Result<bool> worked = co_await step();
+      ready = worked.ok();
+      if (!worked) {
+        failures.add();
+        log::warn("outbox_relay_failed", {{"error", worked.error().message}});
+        if (scope.stopping()) co_return;
+        co_await scope.sleep(pause);
+        pause = std::min(pause * 2, pause_after_failure_max);
+        continue;
+      }
+      pause = pause_after_failure_min;
+      if (*worked) continue;
+      if (scope.stopping()) co_return;
+      co_await listener->wait(look_at_least_every);
+    }
+  }
+
+  // True when there was something to publish.
+  async::Task<Result<bool>> step() {
+    const Result<bool> held = co_await hold_lease();
+    if (!held) co_return held.error();
+    if (!*held) co_return false;
+    if (!taken_over) {
+      const Status taken = co_await take_over();
+      if (!taken) co_return taken.error();
+      taken_over = true;
+    }
+    const std::int64_t limit = options.batch_rows;
+    std::function<Result<std::vector<OutboxRow>>(store::Transaction&)> read = [limit](store::Transaction& tx) {
+      return next_rows(tx, limit);
+    };
+    const Result<std::vector<OutboxRow>> rows =
+        co_await store::transact<std::vector<OutboxRow>>(store, scheduler, read);
+    if (!rows) co_return rows.error();
+    if (rows->empty()) co_return false;
+    std::vector<bus::OutRecord> records;
+    for (const OutboxRow& row : *rows) records.push_back(row.record);
+    const Result<std::vector<bus::Position>> appended = co_await bus::append(bus, scheduler, std::move(records));
+    if (!appended) co_return appended.error();
+    fault::crash_here("relay.after_append");
+    const Status removed = co_await remove(rows->back().id);
+    if (!removed) co_return removed.error();
+    published.add(rows->size());
+    co_return true;
+  }
+
+  // Only the holder of the generation deletes: a relay that was overtaken stops here.
+  async::Task<Status> remove(std::int64_t last_id) {
+    const std::int64_t generation_held = generation;
+    std::function<Status(store::Transaction&)> work = [last_id, generation_held](store::Transaction& tx) -> Status {
+      const auto lease = tx.query("SELECT generation FROM relay_lease");
+      if (!lease) return lease.error();
+      if (lease->empty() || lease->at(0).integer(0) != generation_held)
+        return Error(ErrorCode::fenced, "another relay has the lease");
+      const auto gone = tx.execute("DELETE FROM outbox WHERE id <= $1", {last_id});
+      return gone.ok() ? Status() : Status(gone.error());
+    };
+    const Status removed = co_await store::transact(store, scheduler, work);
+    if (!removed && removed.error().code == ErrorCode::fenced) taken_over = false;
+    co_return removed;
+  }
+
+  async::Task<Result<bool>> hold_lease() {
+    const Instant now = scheduler.now();
+    if (taken_over && now < lease_until - options.lease / 2) co_return true;
+    const std::string holder = options.holder;
+    const Instant until = now + options.lease;
+    const bool keep_generation = taken_over;
+    std::function<Result<std::int64_t>(store::Transaction&)> take =
+        [=](store::Transaction& tx) -> Result<std::int64_t> {
+      const auto lease = tx.query("SELECT holder, generation, expires_ms FROM relay_lease");
+      if (!lease) return lease.error();
+      const bool free = lease->empty() || lease->at(0).text(0) == holder || lease->at(0).integer(2) < to_ms(now);
+      if (!free) return 0;
+      const std::int64_t next = lease->empty() ? 1 : lease->at(0).integer(1) + (keep_generation ? 0 : 1);
+      const auto written = tx.execute(
+          "INSERT INTO relay_lease VALUES(1, $1, $2, $3) ON CONFLICT(one) DO UPDATE SET holder=excluded.holder, "
+          "generation=excluded.generation, expires_ms=excluded.expires_ms",
+          {holder, next, to_ms(until)});
+      if (!written) return written.error();
+      return next;
+    };
+    const Result<std::int64_t> taken = co_await store::transact<std::int64_t>(store, scheduler, take);
+    if (!taken) co_return taken.error();
+    if (*taken == 0) {
+      taken_over = false;
+      co_return false;
+    }
+    if (*taken != generation) taken_over = false;
+    generation = *taken;
+    lease_until = until;
+    co_return true;
+  }
+
+  async::Task<Status> take_over() {
+    for (const fleet::TopicInfo& info : fleet::all_topics) {
+      const bool ours = info.name == fleet::topic::rules || info.name == fleet::topic::access ||
+                        info.name == fleet::topic::certificates;
+      if (!ours) continue;
+      const std::string topic(info.name);
+      const Status checked = co_await check_table(topic);
+      if (!checked) co_return checked;
+    }
+    co_return Status();
+  }
+
+  async::Task<Status> check_table(std::string topic) {
+    std::map<std::string, Versions> seen;
+    auto reader = bus::read_all(bus, scheduler, topic);
+    if (!reader) co_return reader.error();
+    while (!(*reader)->caught_up()) {
+      const Result<std::vector<bus::Record>> some = co_await (*reader)->poll(1000, Millis(0));
+      if (!some) co_return some.error();
+      for (const bus::Record& record : *some) {
+        Versions& v = seen[record.key];
+        v.last = version_in(record);
+        v.newest = std::max(v.newest, v.last);
+      }
+    }
+    std::function<Result<std::vector<bus::OutRecord>>(store::Transaction&)> compare =
+        [topic, seen](store::Transaction& tx) { return to_rewrite(tx, topic, seen); };
+    const Result<std::vector<bus::OutRecord>> again =
+        co_await store::transact<std::vector<bus::OutRecord>>(store, scheduler, compare);
+    if (!again) co_return again.error();
+    if (again->empty()) co_return Status();
+    rewritten.add(again->size());
+    const Result<std::vector<bus::Position>> appended = co_await bus::append(bus, scheduler, *again);
+    if (!appended) co_return appended.error();
+    co_return Status();
+  }
+
+  // Rows that still wait in the outbox will be published anyway and in order: only what has left it can be out of
+  // place.
+  static Result<std::vector<bus::OutRecord>> to_rewrite(store::Transaction& tx, const std::string& topic,
+                                                        const std::map<std::string, Versions>& seen) {
+    std::vector<bus::OutRecord> out;
+    for (const auto& [key, v] : seen) {
+      const auto rows =
+          tx.query("SELECT version, value, headers FROM outbox_latest WHERE topic=$1 AND key=$2", {topic, key});
+      if (!rows) return rows.error();
+      const std::int64_t known = rows->empty() ? 0 : rows->at(0).integer(0);
+      if (v.newest > known) {
+        log::warn("store_is_older_than_the_bus", {{"topic", topic}, {"key", key}, {"store", known}, {"bus", v.newest}});
+        if (const Status raised = raise_version(tx, topic, key, v.newest); !raised) return raised.error();
+        continue;
+      }
+      if (v.last >= known || rows->at(0).is_null(1)) continue;
+      const auto waiting =
+          tx.query("SELECT 1 FROM outbox WHERE topic=$1 AND key=$2 AND version=$3", {topic, key, known});
+      if (!waiting) return waiting.error();
+      if (!waiting->empty()) continue;
+      auto headers = headers_from(rows->at(0).text(2));
+      if (!headers) return headers.error();
+      out.push_back({topic, key, rows->at(0).text(1), std::move(*headers), std::nullopt});
+    }
+    return out;
+  }
+
+  store::Store& store;
+  bus::Bus& bus;
+  async::Scheduler& scheduler;
+  RelayOptions options;
+  async::Scope scope;
+  std::unique_ptr<store::Listener> listener;
+  metrics::Counter& published;
+  metrics::Counter& failures;
+  metrics::Counter& rewritten;
+  std::int64_t generation = 0;
+  Instant lease_until{};
+  bool taken_over = false;
+  std::atomic<bool> ready{false};
+};
+
+OutboxRelay::OutboxRelay(store::Store& store, bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry& metrics,
+                         RelayOptions options)
+    : state_(std::make_unique<State>(store, bus, scheduler, metrics, std::move(options))) {}
+OutboxRelay::~OutboxRelay() = default;
+
+void OutboxRelay::start() { state_->scope.spawn("run", state_->run()); }
+
+void OutboxRelay::stop(Millis limit) {
+  state_->scope.request_stop();
+  state_->listener->wake();
+  if (!state_->scope.join(limit)) log::error("outbox_relay_did_not_stop", {});
+}
+
+bool OutboxRelay::is_ready() const { return state_->ready; }
+
+}  // namespace fleetward::repository

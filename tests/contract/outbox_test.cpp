@@ -1,0 +1,151 @@
+// Outbox and relay over real backends: nothing is published that was not committed, all that was is, in order, at least
+// once.
+#include <gmock/gmock.h>
+
+#include "contract/bus_fixture.hpp"
+#include "fleet/topics.hpp"
+#include "repository/effects.hpp"
+#include "repository/migrations.hpp"
+#include "repository/outbox.hpp"
+#include "repository/outbox_relay.hpp"
+#include "store/sqlite_store.hpp"
+
+namespace fleetward::contract {
+namespace {
+
+using ::testing::SizeIs;
+
+class OutboxTest : public BusTest {
+ protected:
+  void SetUp() override {
+    BusTest::SetUp();
+    for (const auto& info : fleet::all_topics) {
+      const auto kind = info.is_table ? bus::TopicKind::table : bus::TopicKind::log;
+      ASSERT_TRUE(bus_->ensure_topics({{std::string(info.name), info.per_device ? 4 : 1, kind, Millis(0)}}).ok());
+    }
+    auto opened = store::open_sqlite_store(folder_ / "store.db", metrics_);
+    ASSERT_TRUE(opened.ok());
+    store_ = std::move(*opened);
+    ASSERT_TRUE(store_->migrate(repository::all_migrations()).ok());
+  }
+  void TearDown() override {
+    store_.reset();
+    BusTest::TearDown();
+  }
+
+  Status commit(std::function<Status(store::Transaction&)> work) {
+    return await(store::transact(*store_, loop_, std::move(work)));
+  }
+
+  static Status say(store::Transaction& tx, std::string_view topic, const std::string& key, int n) {
+    const auto version = repository::next_version(tx, topic, key);
+    if (!version) return version.error();
+    const fleet::CloudEvent event{
+        fmt::format("{}-{}", key, *version), "/fleetward/test", "test", key, instant_from_ms(0), {{"n", n}}};
+    return repository::publish(tx, {std::string(topic), *version, event, {}});
+  }
+
+  std::vector<bus::Record> wait_for_records(std::string_view topic, std::size_t count) {
+    std::vector<bus::Record> all;
+    for (int i = 0; i < 1000; ++i) {
+      all = read_to_end(std::string(topic));
+      if (all.size() >= count) break;
+      (void)await(scope_.sleep(Millis(10)));
+    }
+    return all;
+  }
+
+  static std::string version(const bus::Record& r) {
+    return std::string(*bus::find_header(r.headers, fleet::header::version));
+  }
+
+  std::unique_ptr<store::Store> store_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, OutboxTest, ::testing::Values(Backend::memory, Backend::embedded), name_of);
+
+TEST_P(OutboxTest, PublishesWhatWasCommittedInOrderWithRisingVersions) {
+  repository::OutboxRelay relay(*store_, *bus_, loop_, metrics_);
+  relay.start();
+  for (int i = 1; i <= 5; ++i) {
+    ASSERT_TRUE(commit([i](store::Transaction& tx) { return say(tx, fleet::topic::access, "dev1", i); }).ok());
+  }
+  EXPECT_FALSE(commit([](store::Transaction& tx) -> Status {
+                 if (const Status s = say(tx, fleet::topic::access, "dev1", 99); !s) return s;
+                 return Error(ErrorCode::conflict, "rolled back");
+               }).ok());
+  ASSERT_TRUE(commit([](store::Transaction& tx) { return say(tx, fleet::topic::access, "dev1", 6); }).ok());
+  const auto records = wait_for_records(fleet::topic::access, 6);
+  relay.stop(patience);
+  ASSERT_THAT(records, SizeIs(6));
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(version(records[i]), std::to_string(i + 1));
+    EXPECT_EQ(fleet::parse_cloud_event(*records[i].value)->data["n"], static_cast<int>(i) + 1);
+  }
+}
+
+TEST_P(OutboxTest, ARelayThatTakesOverWritesTheNewestAgainWhereAnOlderOneCameLast) {
+  {
+    repository::OutboxRelay relay(*store_, *bus_, loop_, metrics_);
+    relay.start();
+    for (int i = 1; i <= 2; ++i) {
+      ASSERT_TRUE(commit([i](store::Transaction& tx) { return say(tx, fleet::topic::access, "dev1", i); }).ok());
+    }
+    ASSERT_THAT(wait_for_records(fleet::topic::access, 2), SizeIs(2));
+    relay.stop(patience);
+  }
+  // An older relay that was paused in the middle of its append wakes up: version 1 comes last.
+  append({bus::OutRecord{
+      std::string(fleet::topic::access), "dev1", "old", {{std::string(fleet::header::version), "1"}}, {}}});
+  repository::OutboxRelay relay(*store_, *bus_, loop_, metrics_,
+                                {.holder = "other", .lease = Millis(10'000), .batch_rows = 10});
+  relay.start();
+  ASSERT_TRUE(commit([](store::Transaction& tx) -> Status {  // its lease has not run out, but its holder is gone
+                const auto gone = tx.execute("DELETE FROM relay_lease");
+                return gone.ok() ? Status() : Status(gone.error());
+              })
+                  .ok());
+  const auto records = wait_for_records(fleet::topic::access, 4);
+  relay.stop(patience);
+  ASSERT_THAT(records, SizeIs(4));
+  EXPECT_EQ(version(records.back()), "2");
+}
+
+TEST_P(OutboxTest, AStoreOlderThanTheBusCountsOn) {
+  append({bus::OutRecord{
+      std::string(fleet::topic::access), "dev1", "{}", {{std::string(fleet::header::version), "41"}}, {}}});
+  repository::OutboxRelay relay(*store_, *bus_, loop_, metrics_);
+  relay.start();
+  for (int i = 0; i < 1000 && !relay.is_ready(); ++i) (void)await(scope_.sleep(Millis(10)));
+  ASSERT_TRUE(commit([](store::Transaction& tx) { return say(tx, fleet::topic::access, "dev1", 1); }).ok());
+  const auto records = wait_for_records(fleet::topic::access, 2);
+  relay.stop(patience);
+  ASSERT_THAT(records, SizeIs(2));
+  EXPECT_EQ(version(records.back()), "42");
+}
+
+TEST_P(OutboxTest, EffectsAreOnce) {
+  const auto once = [this](std::string id, Instant now) {
+    bool first = false;
+    EXPECT_TRUE(commit([&, id, now](store::Transaction& tx) -> Status {
+                  const auto r = repository::first_time(tx, "consumer", id, now);
+                  if (!r) return r.error();
+                  first = *r;
+                  return {};
+                }).ok());
+    return first;
+  };
+  EXPECT_TRUE(once("a", instant_from_ms(1000)));
+  EXPECT_FALSE(once("a", instant_from_ms(2000)));
+  EXPECT_TRUE(once("b", instant_from_ms(5000)));
+  EXPECT_TRUE(commit([](store::Transaction& tx) -> Status {
+                const auto gone = repository::prune_effects(tx, "consumer", instant_from_ms(5000), Millis(1000));
+                EXPECT_EQ(gone.value_or(-1), 1);
+                return {};
+              }).ok());
+  EXPECT_TRUE(once("a", instant_from_ms(6000)));
+  EXPECT_FALSE(once("b", instant_from_ms(6000)));
+}
+
+}  // namespace
+}  // namespace fleetward::contract
