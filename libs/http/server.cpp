@@ -1,0 +1,206 @@
+#include "http/server.hpp"
+
+#include <set>
+
+#include "log/log.hpp"
+
+namespace fleetward::http {
+namespace {
+
+constexpr std::size_t pipelined_bytes_max = 64 << 10;
+
+class ServerConnection;
+
+}  // namespace
+
+struct Server::State {
+  State(async::Scheduler& s, Handler h, metrics::Registry& m, ServerOptions o)
+      : scheduler(s), handler(std::move(h)), options(std::move(o)), scope(s, options.name), registry(m) {}
+
+  metrics::Counter& refused(std::string_view reason) {
+    return registry.counter("fleetward_http_refused_total", "Requests or connections refused before their handler.",
+                            {{"server", options.name}, {"reason", std::string(reason)}});
+  }
+
+  async::Scheduler& scheduler;
+  Handler handler;
+  ServerOptions options;
+  async::Scope scope;
+  metrics::Registry& registry;
+  std::unique_ptr<net::Listener> listener;
+  std::set<std::shared_ptr<ServerConnection>> connections;
+  bool stopping = false;
+};
+
+namespace {
+
+class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
+ public:
+  ServerConnection(std::shared_ptr<Server::State> server, std::shared_ptr<net::Connection> connection)
+      : server_(std::move(server)), connection_(std::move(connection)), parser_(server_->options.limits) {}
+
+  void start() {
+    const auto self = shared_from_this();
+    net::Connection::Callbacks callbacks;
+    callbacks.open = [self](const net::TlsInfo&) { self->arm(self->server_->options.idle_timeout); };
+    callbacks.data = [self](ByteView bytes) { self->on_data(as_text(bytes)); };
+    callbacks.closed = [self](const Error&) { self->on_closed(); };
+    connection_->set_callbacks(std::move(callbacks));
+  }
+
+  void stop_when_idle() {
+    if (!busy_) connection_->close();
+  }
+
+ private:
+  void on_closed() {
+    server_->scheduler.cancel(timer_);
+    closed_ = true;
+    server_->connections.erase(shared_from_this());
+  }
+
+  void arm(Millis limit) {
+    server_->scheduler.cancel(timer_);
+    std::weak_ptr<ServerConnection> weak = weak_from_this();
+    timer_ = server_->scheduler.call_after(limit, [weak] {
+      const auto self = weak.lock();
+      if (!self || self->busy_) return;
+      self->server_->refused(self->begun_ ? "slow" : "idle").add();
+      self->connection_->abort();
+    });
+  }
+
+  void on_data(std::string_view bytes) {
+    if (closing_) return;
+    if (busy_) {
+      pending_.append(bytes);
+      if (pending_.size() > pipelined_bytes_max) connection_->pause_reading();
+      return;
+    }
+    consume(bytes);
+  }
+
+  void consume(std::string_view bytes) {
+    if (!begun_ && !bytes.empty()) {
+      begun_ = true;
+      arm(server_->options.request_timeout);
+    }
+    const Result<std::size_t> used = parser_.put(bytes);
+    if (!used) return refuse(used.error());
+    if (!parser_.is_done()) {
+      if (parser_.expects_continue() && !std::exchange(continued_, true))
+        connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
+      return;
+    }
+    pending_.append(bytes.substr(*used));
+    handle();
+  }
+
+  void refuse(const Error& error) {
+    const bool large = error.code == ErrorCode::resource_exhausted;
+    server_->refused(large ? "too_large" : "malformed").add();
+    const int status = !large ? 400 : parser_.header_too_large() ? 431 : 413;
+    send(text_response(status, error.message + "\n"), false, false);
+  }
+
+  void handle() {
+    busy_ = true;
+    begun_ = continued_ = false;
+    server_->scheduler.cancel(timer_);
+    keep_alive_ =
+        parser_.keep_alive() && ++requests_ < server_->options.requests_per_connection_max && !server_->stopping;
+    Request request = parser_.take();
+    request.peer = connection_->peer();
+    to_head_ = request.method == "HEAD";
+    server_->scope.spawn("request", run(shared_from_this(), std::move(request)));
+  }
+
+  static async::Task<void> run(std::shared_ptr<ServerConnection> self, Request request) {
+    const std::chrono::nanoseconds start = self->server_->scheduler.steady_now();
+    const std::string method = request.method;
+    Response response = co_await self->server_->handler(std::move(request));
+    const double seconds = std::chrono::duration<double>(self->server_->scheduler.steady_now() - start).count();
+    self->server_->registry
+        .histogram("fleetward_http_request_seconds", "Time from the whole request to its answer.",
+                   metrics::latency_bounds(), {{"server", self->server_->options.name}})
+        .observe(seconds);
+    self->server_->registry
+        .counter("fleetward_http_requests_total", "Requests answered.",
+                 {{"server", self->server_->options.name}, {"status", std::to_string(response.status / 100) + "xx"}})
+        .add();
+    self->busy_ = false;
+    if (self->closed_) co_return;
+    self->send(response, self->keep_alive_ && !self->server_->stopping, self->to_head_);
+    if (!self->closing_) self->next();
+  }
+
+  void send(const Response& response, bool keep_alive, bool to_head) {
+    connection_->write(serialize(response, keep_alive, to_head));
+    if (keep_alive) return;
+    closing_ = true;
+    connection_->close();
+  }
+
+  void next() {
+    arm(server_->options.idle_timeout);
+    connection_->resume_reading();
+    if (pending_.empty()) return;
+    const std::string bytes = std::exchange(pending_, {});
+    consume(bytes);
+  }
+
+  std::shared_ptr<Server::State> server_;
+  std::shared_ptr<net::Connection> connection_;
+  RequestParser parser_;
+  std::string pending_;  // of requests after the one that is being handled
+  async::TimerId timer_ = async::no_timer;
+  std::size_t requests_ = 0;
+  bool begun_ = false;
+  bool continued_ = false;
+  bool busy_ = false;
+  bool keep_alive_ = true;
+  bool to_head_ = false;
+  bool closing_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace
+
+Server::Server(std::shared_ptr<State> state) : state_(std::move(state)) {}
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::open(async::Scheduler& scheduler, const net::Endpoint& at,
+                                             std::shared_ptr<const net::TlsContext> tls, Handler handler,
+                                             metrics::Registry& metrics, ServerOptions options) {
+  auto state = std::make_shared<State>(scheduler, std::move(handler), metrics, std::move(options));
+  net::ListenerOptions listening;
+  listening.connections_max = state->options.connections_max;
+  listening.connection.write_queue_bytes_max = 64 << 20;  // a large CRL is one answer
+  std::weak_ptr<State> weak = state;
+  auto accepted = [weak](std::shared_ptr<net::Connection> connection) {
+    const auto server = weak.lock();
+    if (!server) return connection->abort();
+    auto handled = std::make_shared<ServerConnection>(server, std::move(connection));
+    server->connections.insert(handled);
+    handled->start();
+  };
+  auto listener = net::Listener::open(scheduler, at, std::move(tls), accepted, listening);
+  if (!listener) return listener.error();
+  state->listener = std::move(*listener);
+  return std::unique_ptr<Server>(new Server(std::move(state)));
+}
+
+std::uint16_t Server::port() const { return state_->listener->port(); }
+
+bool Server::stop(Millis limit) {
+  async::run_on(state_->scheduler, [this] {
+    state_->stopping = true;
+    state_->listener->close();
+    const auto connections = state_->connections;  // closing changes the set
+    for (const auto& connection : connections) connection->stop_when_idle();
+  });
+  state_->scope.request_stop();
+  return state_->scope.join(limit);
+}
+
+}  // namespace fleetward::http
