@@ -1,0 +1,31 @@
+// The embedded backends in a data folder: SQLite log and store, opened, with their topics and schema in place.
+//
+// One process at a time: both files are locked, and the error of the second one names the holder. Blocking; main
+// thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "bus/bus.hpp"
+#include "metrics/metrics.hpp"
+#include "services/fleetward/settings.hpp"
+#include "store/store.hpp"
+
+namespace fleetward::program {
+
+struct Backends {
+  std::unique_ptr<bus::Bus> bus;
+  std::unique_ptr<store::Store> store;
+};
+
+// Makes the folder (0700: it holds keys and secrets) when it is missing.
+Status make_data_dir(const std::string& data_dir);
+
+std::string bus_path(const std::string& data_dir);
+std::string store_path(const std::string& data_dir);
+
+Result<std::unique_ptr<store::Store>> open_store(const InstallationSettings& settings, metrics::Registry& metrics);
+Result<Backends> open_backends(const InstallationSettings& settings, metrics::Registry& metrics);
+
+}  // namespace fleetward::program
