@@ -37,6 +37,7 @@ struct Endpoint {
 std::optional<Endpoint> parse_endpoint(std::string_view text);
 
 // Ranges of addresses from CIDR texts ("10.0.0.0/8", "2001:db8::/32", or one address), sorted and disjoint.
+// IPv4 and IPv6 are kept apart: ::/0 does not hold 10.0.0.1.
 class CidrSet {
  public:
   CidrSet() = default;
@@ -48,7 +49,8 @@ class CidrSet {
   struct Range {
     IpAddress first, last;
   };
-  std::vector<Range> ranges_;
+  static void merge(std::vector<Range>& ranges);
+  std::vector<Range> v4_, v6_;
 };
 
 }  // namespace fleetward::report

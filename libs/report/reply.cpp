@@ -1,0 +1,32 @@
+#include "report/reply.hpp"
+
+#include "core/text.hpp"
+#include "json/json.hpp"
+
+namespace fleetward::report {
+
+std::string accepted_reply(std::string_view thing, const Report& report, Instant now) {
+  json::Value reply = {
+      {"thingName", thing}, {"reportId", report.report_id}, {"status", "ACCEPTED"}, {"timestamp", to_ms(now)}};
+  if (report.problem_count > 0) {
+    json::Value problems = json::Value::array();
+    for (const CustomMetricProblem& p : report.problems) {
+      problems.push_back({{"name", printable(p.name, 128)}, {"reason", printable(p.reason)}});
+    }
+    reply["statusDetails"] = {{"customMetricProblems", std::move(problems)},
+                              {"customMetricProblemCount", report.problem_count}};
+  }
+  return json::dump(reply);
+}
+
+std::string rejected_reply(std::string_view thing, std::optional<std::int64_t> report_id, std::string_view code,
+                           std::string_view message, Instant now) {
+  json::Value reply = {{"thingName", thing},
+                       {"status", "REJECTED"},
+                       {"statusDetails", {{"ErrorCode", code}, {"ErrorMessage", printable(message, 512)}}},
+                       {"timestamp", to_ms(now)}};
+  if (report_id) reply["reportId"] = *report_id;
+  return json::dump(reply);
+}
+
+}  // namespace fleetward::report
