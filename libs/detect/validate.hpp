@@ -1,0 +1,28 @@
+// Whether behaviors make sense for the metrics they name (reference sections 2 to 4.1), in Device Defender's words.
+//
+// Pure. Shape and single ranges were checked when the JSON was read (fleet/profile.hpp).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fleet/profile.hpp"
+
+namespace fleetward::detect {
+
+constexpr std::size_t value_elements_per_profile_max = 1000;
+
+// What kind of criterion a behavior has. Only static ones are evaluated by this engine; the others are stored, counted
+// as not evaluated, and never raise.
+enum class CriteriaKind { none, static_threshold, statistical, machine_learning };
+CriteriaKind criteria_kind(const fleet::Behavior& behavior);
+
+// "Behavior NAME is malformed. …", one for each problem; empty when it is good.
+std::vector<std::string> validate_behavior(const fleet::Behavior& behavior,
+                                           const std::vector<fleet::CustomMetric>& custom_metrics);
+
+// Each behavior, and what holds between them: unique names, one kind (rules or ML) a profile, limits of the profile.
+std::vector<std::string> validate_behaviors(const std::vector<fleet::Behavior>& behaviors,
+                                            const std::vector<fleet::CustomMetric>& custom_metrics);
+
+}  // namespace fleetward::detect
