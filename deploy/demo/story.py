@@ -171,7 +171,8 @@ class Story:
         code = f" (MQTT reason 0x{cut['reason_code']:02X})" if cut.get("reason_code") else ""
         self.say(f"       its session is cut{code}: seen by the device", cut["time"] / 1000)
         refused = self.wait("the refused reconnect", lambda: self.device_event("refused", thing=self.attacked))
-        self.say(f"       it comes back and is refused (code 0x{refused['code']:02X}): seen by the device", refused["time"] / 1000)
+        code = f" (code 0x{refused['code']:02X})" if refused.get("code") else ""
+        self.say(f"       it comes back and is refused{code}: seen by the device", refused["time"] / 1000)
         action = self.wait("the proof", lambda: self.action("isolate", "in_effect"))
         self.say("       verified: a probe, connecting as that device, was refused at the public listener, and no session is left",
                  self.mark(action, "verified"))
