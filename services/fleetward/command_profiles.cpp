@@ -6,6 +6,7 @@
 #include "config/suggest.hpp"
 #include "config/yaml.hpp"
 #include "core/text.hpp"
+#include "detect/validate.hpp"
 #include "fleet/profile.hpp"
 #include "services/fleetward/commands.hpp"
 #include "services/fleetward/listing.hpp"
@@ -54,12 +55,36 @@ Result<ProfileFile> read_profile(const std::string& path) {
   return file;
 }
 
+// Custom metrics are defined on the server, which is not asked here: each is taken to be of the type its value has.
+std::vector<fleet::CustomMetric> custom_metrics_of(const fleet::SecurityProfile& profile) {
+  std::vector<fleet::CustomMetric> metrics;
+  for (const fleet::Behavior& behavior : profile.behaviors) {
+    if (behavior.metric.empty() || behavior.metric.starts_with("aws:")) continue;
+    fleet::CustomMetric metric{.name = behavior.metric};
+    if (behavior.criteria && behavior.criteria->value) {
+      const fleet::MetricValue& value = *behavior.criteria->value;
+      if (value.numbers) metric.type = fleet::CustomMetricType::number_list;
+      if (value.strings) metric.type = fleet::CustomMetricType::string_list;
+      if (value.cidrs) metric.type = fleet::CustomMetricType::ip_address_list;
+    }
+    metrics.push_back(std::move(metric));
+  }
+  return metrics;
+}
+
 ExitCode run_validate(Invocation& invocation) {
   ExitCode code = ExitCode::ok;
   for (const std::string& path : invocation.arguments()) {
     const Result<ProfileFile> file = read_profile(path);
     std::vector<std::string> problems;
-    if (!file) problems.push_back(file.error().message);
+    if (file) {
+      for (const std::string& problem :
+           detect::validate_behaviors(file->profile.behaviors, custom_metrics_of(file->profile))) {
+        problems.push_back(fmt::format("{}: {}", path, problem));
+      }
+    } else {
+      problems.push_back(file.error().message);
+    }
     if (problems.empty()) {
       invocation.out << fmt::format("{}: {} with {} behaviors is good\n", printable(path), file->profile.name,
                                     file->profile.behaviors.size());

@@ -165,14 +165,30 @@ TEST_F(ProfileFiles, ApplyPutsTheFileAsItIs) {
 
 TEST_F(ProfileFiles, OneBadFileLeavesEverythingAsItWas) {
   const std::string bad = file("securityProfileName: x\nbehaviours: []\n");
+  const std::string senseless = file(R"(
+securityProfileName: y
+behaviors:
+  - name: ports
+    metric: aws:listening-tcp-ports
+    criteria: {comparisonOperator: less-than, value: {count: 5}}
+  - name: other
+    metric: aws:no-such-metric
+    criteria: {comparisonOperator: less-than, value: {count: 5}}
+  - name: load
+    metric: cpu
+    criteria: {comparisonOperator: less-than, value: {number: 85}}
+)");
   const Outcome applied = run({"profiles", "apply", file(good_profile), bad});
   EXPECT_EQ(applied.code, ExitCode::failed);
   EXPECT_TRUE(script_.calls.empty());
-  const Outcome validated = run({"profiles", "validate", file(good_profile), bad, "/nowhere"});
+  const Outcome validated = run({"profiles", "validate", file(good_profile), bad, senseless, "/nowhere"});
   EXPECT_EQ(validated.code, ExitCode::failed);
   EXPECT_THAT(validated.out, HasSubstr("cams with 1 behaviors is good"));
   EXPECT_THAT(validated.err, HasSubstr("behaviours"));
   EXPECT_THAT(validated.err, HasSubstr("/nowhere"));
+  EXPECT_THAT(validated.err, HasSubstr("Behavior ports is malformed"));
+  EXPECT_THAT(validated.err, HasSubstr("aws:no-such-metric"));
+  EXPECT_THAT(validated.err, Not(HasSubstr("Behavior load")));
 }
 
 TEST(ProgressTest, TenthsAsLinesAndABarInPlace) {
