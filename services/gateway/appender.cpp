@@ -1,0 +1,68 @@
+#include "services/gateway/appender.hpp"
+
+#include "log/log.hpp"
+
+namespace fleetward::gateway {
+namespace {
+
+constexpr Millis pause_after_failure{200};
+
+}  // namespace
+
+Appender::Appender(bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry& metrics)
+    : bus_(bus),
+      scheduler_(scheduler),
+      retries_(metrics.counter("fleetward_gateway_append_retries_total",
+                               "Batches that the bus did not take at the first try.")) {}
+
+void Appender::append(bus::OutRecord record, std::function<void()> durable) {
+  const std::size_t bytes = record.key.size() + (record.value ? record.value->size() : 0) + 256;
+  bytes_ += bytes;
+  waiting_.push_back({std::move(record), std::move(durable), bytes});
+  pump();
+}
+
+void Appender::pump() {
+  if (busy_ || waiting_.empty() || std::exchange(pump_posted_, true)) return;
+  // Everything that came in this turn of the loop is one batch.
+  scheduler_.post([self = shared_from_this()] {
+    self->pump_posted_ = false;
+    if (self->busy_ || self->waiting_.empty() || self->ended_) return;
+    self->busy_ = true;
+    self->batch_ = std::exchange(self->waiting_, {});
+    self->write();
+  });
+}
+
+void Appender::write() {
+  std::vector<bus::OutRecord> records;
+  records.reserve(batch_.size());
+  for (const Item& item : batch_) records.push_back(item.record);  // kept: the batch may have to be written again
+  bus_.append(std::move(records), [self = shared_from_this()](const Result<std::vector<bus::Position>>& result) {
+    const Status written = result.ok() ? Status() : Status(result.error());
+    self->scheduler_.post([self, written] { self->on_written(written); });
+  });
+}
+
+void Appender::on_written(const Status& written) {
+  if (ended_) return;
+  if (!written) {
+    retries_.add();
+    if (!std::exchange(failing_, true)) log::error("bus_unavailable", {{"error", written.error().message}});
+    scheduler_.call_after(pause_after_failure, [self = shared_from_this()] {
+      if (!self->ended_) self->write();
+    });
+    return;
+  }
+  if (std::exchange(failing_, false)) log::info("bus_available_again", {});
+  const std::vector<Item> done = std::exchange(batch_, {});
+  busy_ = false;
+  for (const Item& item : done) {
+    bytes_ -= item.bytes;
+    if (item.durable) item.durable();
+  }
+  pump();
+  if (on_progress) on_progress();
+}
+
+}  // namespace fleetward::gateway

@@ -1,0 +1,58 @@
+// One device's connection: TLS stream, MQTT session, and what the device is held to be. The gateway's thread.
+#pragma once
+
+#include "pki/certificate.hpp"
+#include "services/gateway/state.hpp"
+
+namespace fleetward::gateway {
+
+class DeviceConnection final : public mqtt::ServerSession::Handler,
+                               public std::enable_shared_from_this<DeviceConnection> {
+ public:
+  DeviceConnection(std::shared_ptr<Gateway::State> gateway, std::shared_ptr<net::Connection> connection);
+
+  void start();
+  // DISCONNECT with the reason (a bare close in 3.1.1), then the end.
+  void disconnect(std::uint8_t reason_code, std::string_view words);
+  void resume_reading() { connection_->resume_reading(); }
+  [[nodiscard]] const std::string& thing() const { return thing_; }
+  [[nodiscard]] const std::string& thing_id() const { return thing_id_; }
+  [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
+  // It is no longer the session of its thing: whoever says so has told the counters.
+  void end_session() { is_session_ = false; }
+  [[nodiscard]] std::string address() const { return connection_->peer().host; }
+
+  void on_connect(const mqtt::Connect& packet) override;
+  void on_publish(const mqtt::Publish& packet) override;
+  std::uint8_t on_subscribe(std::string_view filter, std::uint8_t qos) override;
+  void on_unsubscribe(std::string_view) override {}
+  void on_end(const mqtt::Failure& failure, bool by_client) override;
+
+ private:
+  net::PeerVerdict judge(ByteView leaf_der);
+  bool identify(ByteView leaf_der);
+  void on_open(const net::TlsInfo& info);
+  void on_data(ByteView bytes);
+  void on_closed();
+  void pump();  // sends what the session has to say, ends the connection when the session has ended
+  void answer_probe(const mqtt::Connect& packet);
+  void admit();
+  void take_over();
+  void refuse_publish(const mqtt::Publish& packet);
+  void take_report(const mqtt::Publish& packet);
+  void reply(const std::string& topic, const std::string& text);
+  void arm_deadline();
+
+  std::shared_ptr<Gateway::State> gateway_;
+  std::shared_ptr<net::Connection> connection_;
+  mqtt::ServerSession session_;
+  std::string fingerprint_;
+  std::string thing_;
+  std::string thing_id_;
+  bool is_probe_ = false;
+  bool is_session_ = false;  // admitted, and the one of its thing
+  bool closed_ = false;
+  async::TimerId timer_ = async::no_timer;
+};
+
+}  // namespace fleetward::gateway

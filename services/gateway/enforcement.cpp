@@ -1,0 +1,145 @@
+// Holds and certificates in force: what table records do to live sessions, and what is said of it.
+#include "core/fault.hpp"
+#include "crypto/digest.hpp"
+#include "fleet/cloud_event.hpp"
+#include "fleet/topics.hpp"
+#include "log/log.hpp"
+#include "services/gateway/device_connection.hpp"
+
+namespace fleetward::gateway {
+namespace {
+
+constexpr Millis refusal_said_every{10'000};
+constexpr std::size_t refusals_remembered_max = 100'000;
+
+// The data of a CloudEvents record, or nothing, which is logged: a damaged record must not stop the table.
+std::optional<json::Value> data_of(const bus::Record& record) {
+  if (!record.value) return std::nullopt;
+  const auto event = fleet::parse_cloud_event(*record.value);
+  if (event) return event->data;
+  log::error("bad_record", {{"topic", record.topic}, {"offset", record.offset}, {"error", event.error().message}});
+  return std::nullopt;
+}
+
+void bad_data(const bus::Record& record, const Error& error) {
+  log::error("bad_record", {{"topic", record.topic}, {"offset", record.offset}, {"error", error.message}});
+}
+
+}  // namespace
+
+void Gateway::State::on_access(const bus::Record& record) {
+  const auto data = data_of(record);
+  if (!data) return;
+  const auto parsed = fleet::access_record_from_json(*data);
+  if (!parsed) return bad_data(record, parsed.error());
+  if (holds.apply(*parsed)) enforce(*parsed);
+}
+
+void Gateway::State::enforce(const fleet::AccessRecord& record) {
+  fleet::EnforcementEvent event;
+  event.thing = record.thing;
+  event.thing_id = record.thing_id;
+  event.access_version = record.version;
+  event.level = access::strictest(record);
+  event.reason = event.level ? "held" : "released";
+  const auto live = sessions.find(record.thing);
+  if (access::keeps_out(event.level) && live != sessions.end()) {
+    const auto session = live->second;
+    event.certificate = session->fingerprint();
+    event.client_address = session->address();
+    if (!config.enforcing) {
+      event.kind = fleet::EnforcementKind::would_cut;
+    } else if (!fault::is_armed("gateway.skip_cut")) {
+      cut(session, "quarantined by the operator of this service");
+      event.kind = fleet::EnforcementKind::session_cut;
+      event.mqtt_reason_code = mqtt::reason::administrative_action;
+    }
+  }
+  event.sessions_left = sessions.contains(record.thing) ? 1 : 0;
+  say(std::move(event));
+}
+
+void Gateway::State::cut(const std::shared_ptr<DeviceConnection>& session, std::string_view words) {
+  counters.sessions_cut.add();
+  log::info("session_cut", {{"thing", session->thing()}});
+  sessions.erase(session->thing());
+  counters.sessions.set(static_cast<double>(sessions.size()));
+  cloud.disconnected(session->thing());
+  session->end_session();
+  session->disconnect(mqtt::reason::administrative_action, words);
+  emit_cloud_metrics();
+}
+
+void Gateway::State::on_certificate(const bus::Record& record) {
+  const auto data = data_of(record);
+  if (!data) return;
+  const auto parsed = fleet::certificate_record_from_json(*data);
+  if (!parsed) return bad_data(record, parsed.error());
+  if (!certificates.apply(*parsed)) return;
+  const access::Admission admission = access::admit(&*parsed, scheduler.now());
+  if (admission == access::Admission::admitted) return;
+  const auto live = std::find_if(sessions.begin(), sessions.end(),
+                                 [&](const auto& s) { return s.second->fingerprint() == parsed->fingerprint; });
+  if (live == sessions.end()) return;
+  const auto session = live->second;
+  fleet::EnforcementEvent event;
+  event.thing = session->thing();
+  event.thing_id = session->thing_id();
+  event.certificate = parsed->fingerprint;
+  event.reason = to_string(admission);
+  event.client_address = session->address();
+  event.kind = config.enforcing ? fleet::EnforcementKind::session_cut : fleet::EnforcementKind::would_cut;
+  if (config.enforcing) {
+    cut(session, "the certificate is no longer valid");
+    event.mqtt_reason_code = mqtt::reason::administrative_action;
+  }
+  event.sessions_left = sessions.contains(event.thing) ? 1 : 0;
+  say(std::move(event));
+}
+
+// Custom metrics that are defined, of the newest manifest: what replies judge a report's custom metrics by.
+void Gateway::State::on_rules(const bus::Record& record) {
+  if (!record.key.starts_with("manifest/")) return;
+  const auto data = data_of(record);
+  if (!data) return;
+  const auto manifest = fleet::manifest_from_json(*data);
+  if (!manifest) return bad_data(record, manifest.error());
+  if (manifest->number <= newest_manifest) return;
+  newest_manifest = manifest->number;
+  customs = report::CustomMetricTable(manifest->custom_metrics);
+}
+
+void Gateway::State::say(fleet::EnforcementEvent event) {
+  event.gateway = config.instance;
+  event.start_number = start_number;
+  event.time = scheduler.now();
+  event.id = crypto::id_from("enforcement", config.instance, std::to_string(start_number), std::to_string(++events));
+  const fleet::CloudEvent envelope{event.id,    "/fleetward/gateway", std::string(fleet::event_type::enforcement),
+                                   event.thing, event.time,           to_json(event)};
+  appender->append({std::string(fleet::topic::enforcement), event.thing, to_json_text(envelope), {}, std::nullopt}, {});
+}
+
+void Gateway::State::say_refused(const std::string& thing, const std::string& thing_id, std::string_view reason,
+                                 const std::string& certificate, int code, const std::string& address) {
+  const Instant now = scheduler.now();
+  if (last_refusal_said.size() >= refusals_remembered_max) last_refusal_said.clear();
+  const auto [last, first] = last_refusal_said.try_emplace(thing, now);
+  if (!first && now - last->second < refusal_said_every) return;
+  last->second = now;
+  fleet::EnforcementEvent event;
+  event.kind = config.enforcing || reason != "held" ? fleet::EnforcementKind::connect_refused
+                                                    : fleet::EnforcementKind::would_refuse;
+  event.thing = thing;
+  event.thing_id = thing_id;
+  event.certificate = certificate;
+  event.level = holds.level(thing);
+  event.reason = reason;
+  event.mqtt_reason_code = code;
+  event.client_address = address;
+  const fleet::AccessRecord* record = holds.find(thing);
+  event.access_version = record == nullptr ? 0 : record->version;
+  event.sessions_left = sessions.contains(thing) ? 1 : 0;
+  say(std::move(event));
+}
+
+}  // namespace fleetward::gateway

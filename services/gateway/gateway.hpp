@@ -1,0 +1,59 @@
+// The gateway role: the device connection of a sink endpoint.
+//
+// TLS with client certificates, identity (certificate to thing by table), MQTT 3.1.1 and 5, topic policy, reports onto
+// the bus with PUBACK only when they are durable, replies, cloud-side metrics, enforcement of holds on new and live
+// sessions.
+//
+// It admits nobody before it has read the access and certificate tables to their end. Lives on its scheduler; start()
+// and stop() are called from another thread. Limits: GatewayConfig; reaching one is counted.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "bus/bus.hpp"
+#include "metrics/metrics.hpp"
+#include "mqtt/server_session.hpp"
+
+namespace fleetward::gateway {
+
+struct GatewayConfig {
+  std::string instance = "gateway-1";
+  std::string address = "0.0.0.0";
+  std::uint16_t port = 8883;
+  std::string probe_host = "127.0.0.1";  // where others reach the listener
+  bool enforcing = true;                 // false: says only what it would have done
+  std::string certificate_chain_pem;
+  std::string private_key_pem;
+  std::string client_ca_pem;  // the authority that issues device certificates
+  bool resumption = false;
+  std::size_t connections_max = 20'000;
+  std::size_t in_flight_bytes_max = 32 << 20;  // reports under way to the bus: beyond it sockets are not read
+  Millis connect_timeout{10'000};              // from the TLS handshake to CONNECT
+  Millis metrics_every{5'000};
+  Millis heartbeat_every{1'000};
+  Millis lease{10'000};
+  mqtt::SessionLimits session;
+};
+
+class Gateway {
+ public:
+  Gateway(GatewayConfig config, bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry& metrics);
+  ~Gateway();
+
+  // Starts reading the tables; the listener opens when they have been read. An error: the TLS material is bad.
+  Status start();
+  // Says goodbye to sessions, brings what is under way to the bus, says that it stops.
+  void stop(Millis limit);
+  // The listener is open. Thread-safe.
+  [[nodiscard]] Status ready() const;
+  // 0 until it is open. Thread-safe.
+  [[nodiscard]] std::uint16_t port() const;
+
+  struct State;
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace fleetward::gateway

@@ -1,0 +1,80 @@
+// What the parts of a running gateway share. Private to the role; the gateway's thread.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "access/tables.hpp"
+#include "bus/table_follower.hpp"
+#include "fleet/gateway_events.hpp"
+#include "fleet/profile.hpp"
+#include "net/connection.hpp"
+#include "report/parser.hpp"
+#include "services/gateway/appender.hpp"
+#include "services/gateway/cloud_counters.hpp"
+#include "services/gateway/gateway.hpp"
+
+namespace fleetward::gateway {
+
+class DeviceConnection;
+
+struct Counters {
+  explicit Counters(metrics::Registry& m);
+  metrics::Counter& reports(std::string_view result);
+  metrics::Counter& refused(std::string_view reason);
+
+  metrics::Registry& registry;
+  metrics::Counter& sessions_cut;
+  metrics::Counter& probes;
+  metrics::Counter& takeovers;
+  metrics::Counter& custom_metric_problems;
+  metrics::Gauge& sessions;
+};
+
+struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
+  State(GatewayConfig c, bus::Bus& b, async::Scheduler& s, metrics::Registry& m);
+
+  // ---- enforcement.cpp
+  void on_access(const bus::Record& record);
+  void on_certificate(const bus::Record& record);
+  void on_rules(const bus::Record& record);
+  void enforce(const fleet::AccessRecord& record);
+  void cut(const std::shared_ptr<DeviceConnection>& session, std::string_view words);
+  void say(fleet::EnforcementEvent event);
+  void say_refused(const std::string& thing, const std::string& thing_id, std::string_view reason,
+                   const std::string& certificate, int code, const std::string& address);
+
+  // ---- gateway.cpp
+  void on_tables_read();
+  async::Task<void> beat();
+  async::Task<void> tick();
+  void emit_cloud_metrics();
+  void heartbeat(bool stopping);
+  void relieve();  // reading goes on where it was stopped for the bus
+  [[nodiscard]] bool overloaded() const { return appender->bytes_in_flight() > config.in_flight_bytes_max; }
+
+  GatewayConfig config;
+  bus::Bus& bus;
+  async::Scheduler& scheduler;
+  Counters counters;
+  async::Scope scope;
+  std::int64_t start_number;
+  std::shared_ptr<Appender> appender;
+  CloudCounters cloud;
+  access::HoldTable holds;
+  access::CertificateTable certificates;
+  report::CustomMetricTable customs;
+  std::int64_t newest_manifest = -1;
+  report::ReportParser parser;
+  std::unique_ptr<bus::TableFollower> access_follower, certificate_follower, rules_follower;
+  std::shared_ptr<const net::TlsContext> tls;
+  std::unique_ptr<net::Listener> listener;
+  std::set<std::shared_ptr<DeviceConnection>> connections;
+  std::map<std::string, std::shared_ptr<DeviceConnection>> sessions;  // by thing
+  std::map<std::string, Instant> last_refusal_said;                   // by thing: a storm is told once in a while
+  std::int64_t events = 0;
+  bool stopping = false;
+  std::atomic<std::uint16_t> port{0};
+};
+
+}  // namespace fleetward::gateway
