@@ -215,9 +215,14 @@ class FleetTest : public testing::Test {
   }
 
   std::vector<Value> lines(const std::string& file) {
-    async::run_on(loop_, [&] { fleet_->flush(); });
+    // On the fleet's thread: so nothing is written while it is read.
+    std::string content;
+    async::run_on(loop_, [&] {
+      fleet_->flush();
+      content = read(folder_.path(file));
+    });
     std::vector<Value> all;
-    std::istringstream text(read(folder_.path(file)));
+    std::istringstream text(content);
     for (std::string line; std::getline(text, line);) all.push_back(*fleetward::json::parse(line));
     return all;
   }
