@@ -1,0 +1,355 @@
+#include "detect/engine.hpp"
+
+#include <algorithm>
+
+#include "fleet/cloud_event.hpp"
+
+namespace fleetward::detect {
+namespace {
+
+constexpr std::int64_t pane_ms = std::int64_t{pane_seconds} * 1000;
+
+bool applies(const fleet::Target& target, const Facts& facts) {
+  switch (target.kind) {
+    case fleet::Target::Kind::all_things:
+      return true;
+    case fleet::Target::Kind::registered_things:
+      return facts.registered;
+    case fleet::Target::Kind::unregistered_things:
+      return !facts.registered;
+    case fleet::Target::Kind::thing_group:
+      return std::binary_search(facts.groups.begin(), facts.groups.end(), target.group);
+  }
+  return false;
+}
+
+template <class T>
+Result<T> read(std::string_view value, Result<T> (*from_json)(const json::Value&)) {
+  const auto parsed = json::parse(value);
+  if (!parsed) return parsed.error();
+  return from_json(*parsed);
+}
+
+}  // namespace
+
+PartitionEngine::PartitionEngine(std::int32_t partition, const Rules& rules) : partition_(partition), rules_(rules) {}
+
+std::string PartitionEngine::partition_key(std::int32_t partition) { return fmt::format("partition/{}", partition); }
+
+bool PartitionEngine::can_apply(const InputRecord& record) const {
+  if (record.kind != fleet::to_string(fleet::RecordKind::mark)) return true;
+  const auto mark = read<fleet::Mark>(record.value, fleet::mark_from_json);
+  if (!mark || mark->begin_id != begin_id_ || mark->manifest <= manifest_) return true;  // changes nothing
+  return rules_.holds(mark->manifest);
+}
+
+void PartitionEngine::apply(const InputRecord& record, std::vector<fleet::ViolationEvent>& out) {
+  const std::size_t first = out.size();
+  Context context{&out, {}};
+  context.moment.partition = partition_;
+  context.moment.offset = record.offset;
+  context.moment.received = record.received.value_or(record.append_time);
+  context.moment.manifest = manifest_;
+  advance_clock(record, context);
+  context.moment.time = clock();
+  context.moment.observed_seconds = observed_ms() / 1000;
+  context.moment.pane = pane_;
+  ++counters_[dispatch(record, context)];
+  next_offset_ = record.offset + 1;
+
+  // Devices lie in an order that a restore changes; what comes out does not.
+  const auto begin = out.begin() + static_cast<std::ptrdiff_t>(first);
+  std::stable_sort(begin, out.end(), [](const fleet::ViolationEvent& a, const fleet::ViolationEvent& b) {
+    return std::tie(a.thing, a.profile, a.behavior.name) < std::tie(b.thing, b.profile, b.behavior.name);
+  });
+  for (auto at = begin; at != out.end(); ++at) {
+    if (at->type == fleet::ViolationEventType::in_alarm) ++counters_.raised;
+    else if (at->type == fleet::ViolationEventType::alarm_cleared) ++counters_.cleared;
+    else ++counters_.invalidated;
+  }
+}
+
+Outcome PartitionEngine::dispatch(const InputRecord& record, Context& context) {
+  const auto kind = fleet::parse_record_kind(record.kind);
+  if (!kind) return Outcome::unknown_rejected;
+  switch (*kind) {
+    case fleet::RecordKind::report:
+      return apply_report(record, context);
+    case fleet::RecordKind::cloud_metrics:
+      return apply_cloud(record, context);
+    case fleet::RecordKind::registry:
+      return apply_registry(record, context);
+    case fleet::RecordKind::verdict:
+      return Outcome::verdict_dropped;
+    case fleet::RecordKind::begin:
+      return apply_begin(record);
+    case fleet::RecordKind::tick:
+      return apply_tick(record);
+    case fleet::RecordKind::mark:
+      return apply_mark(record, context);
+  }
+  return Outcome::unknown_rejected;
+}
+
+// --- time ---
+
+void PartitionEngine::advance_clock(const InputRecord& record, Context& context) {
+  std::int64_t now = to_ms(record.append_time);
+  if (record.received) now = std::min(now, to_ms(*record.received + clock_ahead_max));
+  if (now <= clock_ms_) return;
+  const std::int64_t before = clock_ms_;
+  clock_ms_ = now;
+  const std::int64_t pane = now / pane_ms;
+  if (before == 0) {
+    pane_ = pane;
+    return;
+  }
+  if (now - before > outage_after.count()) {
+    outage_ms_ += now - before;
+    outage_pane_last_ = pane;
+  }
+  if (pane > pane_) roll_panes(pane, context);
+}
+
+void PartitionEngine::roll_panes(std::int64_t to, Context& context) {
+  context.moment.time = instant_from_ms((pane_ + 1) * pane_ms);
+  context.moment.observed_seconds = observed_ms() / 1000;
+  context.moment.pane = pane_;
+  // An outage that ends in `to` may have begun in the pane that closes now.
+  for (Device& device : devices_) {
+    if (device.name.empty()) continue;
+    close_pane(device, to, context);
+    const bool silent = observed_ms() - device.last_seen_ms > forget_unregistered_after.count();
+    if (silent && !device.facts->registered && !device.deleted && device.alarms.empty()) forget(device);
+  }
+  pane_ = to;
+}
+
+void PartitionEngine::close_pane(Device& device, std::int64_t to, Context& context) {
+  if (device.connected && !is_connected(device)) {  // its gateway is gone without having said so
+    device.connected = false;
+    device.away_since_ms = observed_ms();
+    touch(device);
+  }
+  Judge judge(device, context.moment, *context.out);
+  if (!device.program->rings.empty()) {
+    judge.close_pane(device.connected || device.cloud_in_pane, outage_pane_last_);
+    for (const Ring& ring : device.program->rings) {
+      RingView view(ring, device.state);
+      if (view.is_empty()) continue;
+      view.advance(pane_, to);
+      touch(device);
+    }
+  }
+  if (!device.program->on_pane.empty() && (device.connected || device.away_since_ms != never)) {
+    judge.minutes_away(device.connected ? 0 : (observed_ms() - device.away_since_ms) / 60'000);
+    touch(device);
+  }
+  if (device.cloud_in_pane) {
+    device.cloud_in_pane = false;
+    touch(device);
+  }
+  for (std::size_t i = device.alarms.size(); i-- > 0;) {
+    const BehaviorState s = unpack(device.state[device.alarms[i].behavior]);
+    if ((context.moment.observed_seconds - s.last_seconds) * 1000 <= invalidate_after.count()) continue;
+    judge.invalidate(i, "no metrics for more than 2 days");
+    touch(device);
+  }
+}
+
+// --- what devices and gateways say ---
+
+bool PartitionEngine::is_of_another_thing(const InputRecord& record, const Device* device) const {
+  if (device == nullptr || record.thing_id.empty() || device->thing_id.empty()) return false;
+  // After a deletion only the old id is refused: the thing made anew may report before its fact is read.
+  return device->deleted ? record.thing_id == device->thing_id : record.thing_id != device->thing_id;
+}
+
+Outcome PartitionEngine::apply_report(const InputRecord& record, Context& context) {
+  if (!record.content_type.empty() && !record.content_type.starts_with("application/json")) {
+    return Outcome::report_rejected_type;
+  }
+  Device* device = find(record.key);
+  if (!fleet::is_valid_name(record.key) || is_of_another_thing(record, device)) return Outcome::report_rejected_thing;
+  const std::uint64_t mark = record.packet_id ? (stable_hash(record.value) & ~0xffffULL) | *record.packet_id : 0;
+  if (record.dup && record.packet_id && device != nullptr &&
+      std::find(device->reports.begin(), device->reports.end(), mark) != device->reports.end()) {
+    return Outcome::report_duplicate;
+  }
+  const auto report = parser_.parse(as_bytes(record.value), customs_);
+  if (!report) return Outcome::report_rejected_payload;
+  if (device == nullptr) device = find_or_add(record.key);
+  if (device == nullptr) return Outcome::report_dropped_full;
+  counters_.custom_metric_problems += (*report)->problem_count;
+  Judge(*device, context.moment, *context.out).report(**report);
+  device->last_seen_ms = observed_ms();
+  if (record.packet_id) {
+    device->reports[device->next_report] = mark;
+    device->next_report = static_cast<std::uint8_t>((device->next_report + 1) % remembered_reports);
+  }
+  touch(*device);
+  return Outcome::report_applied;
+}
+
+Outcome PartitionEngine::apply_cloud(const InputRecord& record, Context& context) {
+  const auto m = read<fleet::CloudMetrics>(record.value, fleet::cloud_metrics_from_json);
+  if (!m || !fleet::is_valid_name(record.key) || is_of_another_thing(record, find(record.key))) {
+    return Outcome::cloud_rejected;
+  }
+  const auto gateway = gateway_index(m->gateway);
+  Device* device = gateway ? find_or_add(record.key) : nullptr;
+  if (device == nullptr) return Outcome::cloud_dropped_full;
+
+  const auto known = std::find_if(device->gateways.begin(), device->gateways.end(),
+                                  [&](const GatewayMark& g) { return g.gateway == *gateway; });
+  const GatewayMark mark{*gateway, m->start_number, m->sequence};
+  if (known != device->gateways.end()) {
+    if (std::tie(mark.start_number, mark.sequence) <= std::tie(known->start_number, known->sequence)) {
+      return Outcome::cloud_duplicate;
+    }
+    device->gateways.erase(known);
+  } else if (device->gateways.size() == remembered_gateways) {
+    device->gateways.erase(device->gateways.begin());
+  }
+  device->gateways.push_back(mark);
+  Gateway& instance = gateways_[*gateway];
+  instance.start_number = std::max(instance.start_number, m->start_number);
+
+  const bool before = is_connected(*device);
+  Judge judge(*device, context.moment, *context.out);
+  judge.cloud(*m);
+  // A gateway that a device has left for another one tells of it late.
+  const bool elsewhere = before && device->gateway != *gateway;
+  if (m->connected || !elsewhere) {
+    device->gateway = *gateway;
+    device->gateway_start = m->start_number;
+    device->connected = m->connected;
+    if (m->connected) device->away_since_ms = never;
+    else if (before || device->away_since_ms == never) device->away_since_ms = observed_ms();
+    if (m->connected && !before) judge.minutes_away(0);
+  }
+  device->cloud_in_pane = true;
+  device->last_seen_ms = observed_ms();
+  touch(*device);
+  return Outcome::cloud_applied;
+}
+
+bool PartitionEngine::is_connected(const Device& device) const {
+  return device.connected && gateways_[device.gateway].start_number == device.gateway_start;
+}
+
+std::optional<std::uint16_t> PartitionEngine::gateway_index(const std::string& name) {
+  const auto at = std::find_if(gateways_.begin(), gateways_.end(), [&](const Gateway& g) { return g.name == name; });
+  if (at != gateways_.end()) return static_cast<std::uint16_t>(at - gateways_.begin());
+  if (gateways_.size() >= gateways_max) return std::nullopt;
+  gateways_.push_back({name, 0});
+  return static_cast<std::uint16_t>(gateways_.size() - 1);
+}
+
+// --- what the registry and the owner say ---
+
+Outcome PartitionEngine::apply_registry(const InputRecord& record, Context& context) {
+  const auto event = fleet::parse_cloud_event(record.value);
+  if (!event) return Outcome::registry_rejected;
+  auto fact = fleet::registry_fact_from_json(event->data);
+  if (!fact || fact->thing != record.key || !fleet::is_valid_name(record.key)) return Outcome::registry_rejected;
+  Device* device = find_or_add(record.key);
+  if (device == nullptr) return Outcome::registry_dropped_full;
+  if (fact->version <= device->version) return Outcome::registry_duplicate;
+  if (fact->deleted) {
+    reset_for_thing(*device, "the thing was deleted", context);
+  } else if (fact->thing_id != device->thing_id || device->deleted) {
+    reset_for_thing(*device, "the thing was registered", context);
+  }
+  Facts facts;
+  if (!fact->deleted) {
+    facts = Facts{true, fact->thing_type, fact->firmware, std::move(fact->groups)};
+    std::sort(facts.groups.begin(), facts.groups.end());
+  }
+  device->version = fact->version;
+  device->thing_id = fact->thing_id;
+  device->deleted = fact->deleted;
+  device->facts = intern(std::move(facts));
+  move_to(*device, program_for(device->facts), context);
+  moves_.clear();
+  touch(*device);
+  return Outcome::registry_applied;
+}
+
+// What was learned of one thing is not the next one's.
+void PartitionEngine::reset_for_thing(Device& device, std::string_view reason, Context& context) {
+  Judge judge(device, context.moment, *context.out);
+  while (!device.alarms.empty()) judge.invalidate(device.alarms.size() - 1, reason);
+  std::fill(device.state.begin(), device.state.end(), 0);
+  device.reports.fill(0);
+}
+
+Outcome PartitionEngine::apply_begin(const InputRecord& record) {
+  auto begin = read<fleet::Begin>(record.value, fleet::begin_from_json);
+  if (!begin) return Outcome::begin_rejected;
+  begin_id_ = std::move(begin->id);
+  return Outcome::begin_applied;
+}
+
+Outcome PartitionEngine::apply_tick(const InputRecord& record) {
+  const auto tick = read<fleet::Tick>(record.value, fleet::tick_from_json);
+  if (!tick) return Outcome::tick_rejected;
+  return tick->begin_id == begin_id_ ? Outcome::tick_applied : Outcome::tick_stale;
+}
+
+Outcome PartitionEngine::apply_mark(const InputRecord& record, Context& context) {
+  const auto mark = read<fleet::Mark>(record.value, fleet::mark_from_json);
+  if (!mark) return Outcome::mark_rejected;
+  if (mark->begin_id != begin_id_) return Outcome::mark_stale;
+  if (mark->manifest <= manifest_) return Outcome::mark_superseded;
+  manifest_ = mark->manifest;
+  context.moment.manifest = manifest_;
+  customs_ = report::CustomMetricTable(rules_.manifest(manifest_)->custom_metrics);
+  programs_.clear();
+  program_of_.clear();
+  std::erase_if(facts_, [](const auto& entry) { return entry.second.expired(); });
+  for (Device& device : devices_) {
+    if (!device.name.empty()) move_to(device, program_for(device.facts), context);
+  }
+  moves_.clear();
+  return Outcome::mark_applied;
+}
+
+std::shared_ptr<const Program> PartitionEngine::program_for(const std::shared_ptr<const Facts>& facts) {
+  std::shared_ptr<const Program>& known = program_of_[facts];
+  if (known) return known;
+  const fleet::Manifest& manifest = *rules_.manifest(manifest_);
+  std::vector<std::size_t> entries;
+  for (std::size_t i = 0; i < manifest.profiles.size(); ++i) {
+    const auto& targets = manifest.profiles[i].targets;
+    if (std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return applies(t, *facts); })) {
+      entries.push_back(i);
+    }
+  }
+  std::shared_ptr<const Program>& program = programs_[entries];
+  if (!program) {
+    std::vector<std::shared_ptr<const fleet::SecurityProfile>> profiles;
+    for (const std::size_t i : entries) {
+      profiles.push_back(rules_.profile(manifest.profiles[i].profile, manifest.profiles[i].version));
+    }
+    program = compile(profiles, customs_);
+  }
+  known = program;
+  return program;
+}
+
+std::shared_ptr<const Facts> PartitionEngine::intern(Facts facts) {
+  std::weak_ptr<const Facts>& slot = facts_[facts];
+  if (auto known = slot.lock()) return known;
+  auto made = std::make_shared<const Facts>(std::move(facts));
+  slot = made;
+  return made;
+}
+
+std::size_t PartitionEngine::behaviors_not_evaluated() const {
+  std::size_t count = 0;
+  for (const auto& [entries, program] : programs_) count += program->not_evaluated;
+  return count;
+}
+
+}  // namespace fleetward::detect

@@ -1,0 +1,226 @@
+// The devices of an engine: their slots, their move to other rules, and the checkpoint.
+#include <algorithm>
+
+#include "detect/engine.hpp"
+
+namespace fleetward::detect {
+namespace {
+
+constexpr std::int64_t record_version = 1;
+constexpr std::int64_t any_max = std::numeric_limits<std::int64_t>::max();
+
+std::vector<int> places(const Program& from, const Program& to) {
+  std::map<std::pair<std::string_view, std::string_view>, int> by_name;
+  for (std::size_t i = 0; i < to.behaviors.size(); ++i) {
+    const CompiledBehavior& b = to.behaviors[i];
+    if (b.evaluated) by_name[{b.profile->name, b.source->name}] = static_cast<int>(i);
+  }
+  std::vector<int> out;
+  for (const CompiledBehavior& b : from.behaviors) {
+    const auto at = by_name.find({b.profile->name, b.source->name});
+    const bool stays = at != by_name.end() && b.evaluated &&
+                       is_same_rule(*b.source, *to.behaviors[static_cast<std::size_t>(at->second)].source);
+    out.push_back(stays ? at->second : -1);
+  }
+  return out;
+}
+
+// Why an alarm of `b` ends under `to`, in which its rule is not.
+std::string_view reason_of_end(const CompiledBehavior& b, const Program& to) {
+  bool profile_applies = false;
+  for (const CompiledBehavior& other : to.behaviors) {
+    if (other.profile->name != b.profile->name) continue;
+    profile_applies = true;
+    if (other.source->name == b.source->name) return "the behavior was changed";
+  }
+  return profile_applies ? "the behavior was deleted" : "the profile no longer applies to the thing";
+}
+
+}  // namespace
+
+Device* PartitionEngine::find(std::string_view name) {
+  const auto at = index_.find(name);
+  return at == index_.end() ? nullptr : at->second;
+}
+
+Device* PartitionEngine::find_or_add(std::string_view name) {
+  if (Device* known = find(name)) return known;
+  if (index_.size() >= devices_max) return nullptr;
+  if (free_.empty()) free_.push_back(&devices_.emplace_back());
+  Device* device = free_.back();
+  free_.pop_back();
+  device->name = name;
+  device->facts = intern({});
+  device->program = program_for(device->facts);
+  device->state.assign(device->program->state_words, 0);
+  device->last_seen_ms = observed_ms();
+  index_.emplace(device->name, device);
+  return device;
+}
+
+void PartitionEngine::forget(Device& device) {
+  forgotten_.push_back(device.name);
+  index_.erase(device.name);
+  if (device.dirty) std::erase(dirty_, &device);
+  device = Device{};
+  free_.push_back(&device);
+}
+
+void PartitionEngine::touch(Device& device) {
+  if (device.dirty) return;
+  device.dirty = true;
+  dirty_.push_back(&device);
+}
+
+void PartitionEngine::move_to(Device& device, std::shared_ptr<const Program> program, Context& context) {
+  if (device.program == program) return;
+  if (device.program->fingerprint == program->fingerprint && device.state.size() == program->state_words) {
+    device.program = std::move(program);
+    return;
+  }
+  std::vector<int>& moves = moves_[{device.program.get(), program.get()}];
+  if (moves.empty()) moves = places(*device.program, *program);
+  Judge judge(device, context.moment, *context.out);
+  for (std::size_t i = device.alarms.size(); i-- > 0;) {
+    const std::size_t old = device.alarms[i].behavior;
+    if (moves[old] < 0) judge.invalidate(i, reason_of_end(device.program->behaviors[old], *program));
+  }
+  std::vector<std::uint64_t> state(program->state_words, 0);
+  for (std::size_t i = 0; i < moves.size(); ++i) {
+    if (moves[i] >= 0) state[static_cast<std::size_t>(moves[i])] = device.state[i];
+  }
+  for (Alarm& alarm : device.alarms) alarm.behavior = static_cast<std::uint16_t>(moves[alarm.behavior]);
+  for (const Ring& ring : program->rings) {
+    for (const Ring& old : device.program->rings) {
+      if (old.metric == ring.metric) RingView(ring, state).copy_from(RingView(old, device.state), pane_);
+    }
+  }
+  device.state = std::move(state);
+  device.program = std::move(program);
+  touch(device);
+}
+
+std::size_t PartitionEngine::state_bytes() const {
+  // Blocks are of the programs' sizes, so the newest program's is a fair guess without a walk over all devices.
+  std::size_t words = 0;
+  for (const auto& [entries, program] : programs_) words = std::max(words, program->state_words);
+  return index_.size() * (sizeof(Device) + words * 8 + 64);
+}
+
+std::vector<StateChange> PartitionEngine::take_changes() {
+  std::vector<StateChange> out;
+  out.reserve(dirty_.size() + forgotten_.size());
+  for (std::string& name : forgotten_) {
+    if (!index_.contains(name)) out.push_back({std::move(name), std::nullopt});
+  }
+  forgotten_.clear();
+  for (Device* device : dirty_) {
+    device->dirty = false;
+    out.push_back({device->name, encode(*device)});
+  }
+  dirty_.clear();
+  return out;
+}
+
+std::string PartitionEngine::partition_record() const {
+  json::Value outcomes = json::Value::object();
+  for (std::size_t i = 0; i < outcome_count; ++i) {
+    if (counters_.outcomes[i] > 0) outcomes[std::string(to_string(static_cast<Outcome>(i)))] = counters_.outcomes[i];
+  }
+  json::Value gateways = json::Value::array();
+  for (const Gateway& g : gateways_) gateways.push_back({{"name", g.name}, {"startNumber", g.start_number}});
+  return json::dump({{"recordVersion", record_version},
+                     {"engineVersion", engine_version},
+                     {"nextOffset", next_offset_},
+                     {"clock", clock_ms_},
+                     {"outage", outage_ms_},
+                     {"pane", pane_},
+                     {"outagePaneLast", outage_pane_last_},
+                     {"beginId", begin_id_},
+                     {"manifest", manifest_},
+                     {"outcomes", std::move(outcomes)},
+                     {"customMetricProblems", counters_.custom_metric_problems},
+                     {"raised", counters_.raised},
+                     {"cleared", counters_.cleared},
+                     {"invalidated", counters_.invalidated},
+                     {"gateways", std::move(gateways)}});
+}
+
+Status PartitionEngine::restore_partition(std::string_view record) {
+  const auto value = json::parse(record);
+  if (!value) return Error(ErrorCode::corrupted, "partition record: " + value.error().message);
+  json::Reader r(*value, "partition record");
+  if (r.integer("recordVersion", 1, any_max) != record_version) r.problem("recordVersion", "is not known");
+  const std::int64_t manifest = r.integer("manifest", 0, any_max);
+  const auto count = [&r](std::string_view key) {
+    return static_cast<std::uint64_t>(r.integer_or(key, 0, 0, any_max));
+  };
+  Counters counters;
+  counters.custom_metric_problems = count("customMetricProblems");
+  counters.raised = count("raised");
+  counters.cleared = count("cleared");
+  counters.invalidated = count("invalidated");
+  if (const json::Value* outcomes = r.required("outcomes"); outcomes != nullptr && outcomes->is_object()) {
+    json::Reader inner(*outcomes, "outcomes");
+    for (std::size_t i = 0; i < outcome_count; ++i) {
+      counters.outcomes[i] =
+          static_cast<std::uint64_t>(inner.integer_or(to_string(static_cast<Outcome>(i)), 0, 0, any_max));
+    }
+    if (const Status status = inner.finish(); !status) r.problem("outcomes", status.error().message);
+  }
+  std::vector<Gateway> gateways;
+  if (const json::Value* list = r.required("gateways"); list != nullptr && list->is_array()) {
+    for (const json::Value& item : *list) {
+      json::Reader g(item, "gateways");
+      gateways.push_back({g.text("name", 1, 128), g.integer("startNumber", 0, any_max)});
+      if (const Status status = g.finish(); !status) r.problem("gateways", status.error().message);
+    }
+  }
+  const std::int64_t next_offset = r.integer("nextOffset", 0, any_max);
+  const std::int64_t clock = r.integer("clock", 0, any_max);
+  const std::int64_t outage = r.integer("outage", 0, any_max);
+  const std::int64_t pane = r.integer("pane", 0, any_max);
+  const std::int64_t outage_pane_last = r.integer("outagePaneLast", -1, any_max);
+  std::string begin_id = r.text("beginId", 0, 64);
+  if (const Status status = r.finish(); !status) return Error(ErrorCode::corrupted, status.error().message);
+  if (!rules_.holds(manifest)) {
+    return Error(ErrorCode::failed_precondition, fmt::format("manifest {} is not here yet", manifest));
+  }
+  next_offset_ = next_offset;
+  clock_ms_ = clock;
+  outage_ms_ = outage;
+  pane_ = pane;
+  outage_pane_last_ = outage_pane_last;
+  begin_id_ = std::move(begin_id);
+  manifest_ = manifest;
+  counters_ = counters;
+  gateways_ = std::move(gateways);
+  customs_ = report::CustomMetricTable(rules_.manifest(manifest_)->custom_metrics);
+  programs_.clear();
+  program_of_.clear();
+  return {};
+}
+
+Status PartitionEngine::restore_device(std::string_view key, std::string_view value) {
+  if (!fleet::is_valid_name(key)) return Error(ErrorCode::corrupted, "device checkpoint has no thing's name");
+  DeviceDecoder decoder(value);
+  Device device;
+  auto facts = decoder.read_facts(device);
+  if (!facts) return facts.error();
+  const auto has_gateway = [&](std::size_t index) { return index < gateways_.size(); };
+  if ((device.connected && !has_gateway(device.gateway)) ||
+      !std::all_of(device.gateways.begin(), device.gateways.end(),
+                   [&](const auto& g) { return has_gateway(g.gateway); })) {
+    return Error(ErrorCode::corrupted, "device checkpoint names a gateway that the partition does not know");
+  }
+  device.facts = intern(std::move(*facts));
+  device.program = program_for(device.facts);
+  if (const Status status = decoder.finish(device); !status) return status;
+  Device* slot = find_or_add(key);
+  if (slot == nullptr) return Error(ErrorCode::resource_exhausted, "more devices than a partition may have");
+  device.name = std::move(slot->name);  // the index points into it: the text must not move
+  *slot = std::move(device);
+  return {};
+}
+
+}  // namespace fleetward::detect

@@ -1,0 +1,313 @@
+#include "detect/judge.hpp"
+
+#include <algorithm>
+
+#include "crypto/digest.hpp"
+#include "detect/engine.hpp"
+#include "detect/words.hpp"
+
+namespace fleetward::detect {
+namespace {
+
+using fleet::MetricValue;
+using fleet::ViolationEventType;
+constexpr std::uint8_t streak_max = 100;  // beyond what any behavior asks for
+
+std::optional<std::int64_t> counter_of(const report::Report& r, Metric metric) {
+  switch (metric) {
+    case Metric::all_bytes_out:
+      return r.bytes_out;
+    case Metric::all_bytes_in:
+      return r.bytes_in;
+    case Metric::all_packets_out:
+      return r.packets_out;
+    case Metric::all_packets_in:
+      return r.packets_in;
+    case Metric::num_listening_tcp_ports:
+      return r.tcp_ports_total;
+    case Metric::num_listening_udp_ports:
+      return r.udp_ports_total;
+    case Metric::num_established_tcp_connections:
+      return r.connections_total;
+    default:
+      return std::nullopt;
+  }
+}
+
+MetricValue count_value(double value) {
+  MetricValue v;
+  v.count = static_cast<std::int64_t>(std::min(value, 9e18));
+  return v;
+}
+
+}  // namespace
+
+std::string violation_id(const Device& device, const CompiledBehavior& b, std::int32_t partition, std::int64_t offset) {
+  return crypto::id_from(device.thing_id.empty() ? device.name : device.thing_id, b.profile->name, b.source->name,
+                         std::to_string(partition), std::to_string(offset));
+}
+
+fleet::ViolationEvent Judge::event(ViolationEventType type, const Alarm& alarm) const {
+  const CompiledBehavior& b = program_.behaviors[alarm.behavior];
+  fleet::ViolationEvent e;
+  e.violation_id = violation_id(device_, b, moment_.partition, alarm.offset);
+  e.type = type;
+  e.thing = device_.name;
+  e.thing_id = device_.thing_id;
+  e.profile = b.profile->name;
+  e.profile_version = b.profile->version;
+  e.manifest = moment_.manifest;
+  e.behavior = *b.source;
+  e.time = moment_.time;
+  e.start_time = instant_from_ms(alarm.start_ms);
+  e.expected = describe_expected(*b.source);
+  e.gateway_seen = b.metric != Metric::custom && info(b.metric).side == MetricSide::cloud;
+  e.partition = moment_.partition;
+  e.offset = moment_.offset;
+  e.received = moment_.received;
+  e.groups = device_.facts->groups;
+  e.thing_type = device_.facts->thing_type;
+  e.firmware = device_.facts->firmware;
+  e.engine_version = engine_version;
+  return e;
+}
+
+template <class SeenFunction>
+void Judge::datapoint(std::size_t index, bool conform, SeenFunction seen, bool clear_at_once) {
+  const CompiledBehavior& b = program_.behaviors[index];
+  BehaviorState s = unpack(device_.state[index]);
+  s.last_seconds = static_cast<std::uint32_t>(moment_.observed_seconds);
+  s.good = conform ? static_cast<std::uint8_t>(std::min<int>(s.good + 1, streak_max)) : std::uint8_t{0};
+  s.bad = conform ? std::uint8_t{0} : static_cast<std::uint8_t>(std::min<int>(s.bad + 1, streak_max));
+  const bool raises = s.in_alarm == 0 && !conform && s.bad >= b.datapoints_to_alarm;
+  const bool clears = s.in_alarm != 0 && conform && (s.good >= b.datapoints_to_clear || clear_at_once);
+  if (raises || clears) {
+    s.in_alarm = raises ? 1 : 0;
+    Alarm alarm{static_cast<std::uint16_t>(index), moment_.offset, to_ms(moment_.time)};
+    if (raises) {
+      device_.alarms.push_back(alarm);
+    } else {
+      const auto at = std::find_if(device_.alarms.begin(), device_.alarms.end(),
+                                   [&](const Alarm& a) { return a.behavior == index; });
+      if (at != device_.alarms.end()) {
+        alarm = *at;
+        device_.alarms.erase(at);
+      }
+    }
+    fleet::ViolationEvent e = event(raises ? ViolationEventType::in_alarm : ViolationEventType::alarm_cleared, alarm);
+    e.value = seen();
+    e.seen = describe_seen(*b.source, *e.value);
+    e.datapoints = raises ? s.bad : s.good;
+    if (clears) e.reason = "conforms again";
+    out_.push_back(std::move(e));
+  }
+  device_.state[index] = pack(s);
+}
+
+void Judge::number(std::size_t index, double value, bool conform) {
+  datapoint(index, conform, [&] {
+    if (program_.behaviors[index].metric != Metric::custom) return count_value(value);
+    MetricValue v;
+    v.number = value;
+    return v;
+  });
+}
+
+void Judge::invalidate(std::size_t alarm, std::string_view reason) {
+  const Alarm ended = device_.alarms[alarm];
+  fleet::ViolationEvent e = event(ViolationEventType::alarm_invalidated, ended);
+  e.reason = reason;
+  out_.push_back(std::move(e));
+  device_.alarms.erase(device_.alarms.begin() + static_cast<std::ptrdiff_t>(alarm));
+  BehaviorState s = unpack(device_.state[ended.behavior]);
+  s.in_alarm = s.bad = s.good = 0;
+  device_.state[ended.behavior] = pack(s);
+}
+
+// Adds to the open pane; a sum that an upper bound no longer allows decides the pane now.
+void Judge::add_to_ring(const Ring& ring, double value) {
+  RingView view(ring, device_.state);
+  view.add(moment_.pane, value);
+  for (const std::uint16_t index : ring.behaviors) {
+    const CompiledBehavior& b = program_.behaviors[index];
+    BehaviorState s = unpack(device_.state[index]);
+    if (!is_upper_bound(b.op) || s.decided != 0) continue;
+    const double sum = view.sum(moment_.pane, b.panes);
+    if (conforms(b.op, sum, b.threshold)) continue;
+    s.decided = 1;
+    device_.state[index] = pack(s);
+    number(index, sum, false);
+  }
+}
+
+void Judge::close_pane(bool covered, std::int64_t outage_pane_last) {
+  for (const Ring& ring : program_.rings) {
+    RingView view(ring, device_.state);
+    if (covered && info(ring.metric).side == MetricSide::cloud) view.mark_present(moment_.pane);
+    for (const std::uint16_t index : ring.behaviors) {
+      const CompiledBehavior& b = program_.behaviors[index];
+      BehaviorState s = unpack(device_.state[index]);
+      if (s.decided != 0) {
+        s.decided = 0;
+        device_.state[index] = pack(s);
+        continue;
+      }
+      if (!view.is_present(moment_.pane)) continue;
+      const double sum = view.sum(moment_.pane, b.panes);
+      const bool conform = conforms(b.op, sum, b.threshold);
+      // Too little is too little only of a time that was seen whole.
+      const bool whole = view.covers(moment_.pane, b.panes) && moment_.pane - b.panes + 1 > outage_pane_last;
+      if (!conform && !is_upper_bound(b.op) && !whole) continue;
+      number(index, sum, conform);
+    }
+  }
+}
+
+void Judge::minutes_away(std::int64_t minutes) {
+  for (const std::uint16_t index : program_.on_pane) {
+    const CompiledBehavior& b = program_.behaviors[index];
+    const auto value = static_cast<double>(minutes);
+    number(index, value, conforms(b.op, value, b.threshold));
+  }
+}
+
+void Judge::ports(std::size_t index, const std::vector<std::uint16_t>& list) {
+  const CompiledBehavior& b = program_.behaviors[index];
+  const auto breaks = [&b](std::uint16_t port) {
+    return std::binary_search(b.ports.begin(), b.ports.end(), port) == b.negated;
+  };
+  const bool conform = std::none_of(list.begin(), list.end(), breaks);
+  datapoint(
+      index, conform,
+      [&] {
+        MetricValue v;
+        v.ports.emplace();
+        for (const std::uint16_t port : list) {
+          if (v.ports->size() < seen_items_max && (conform || breaks(port))) v.ports->push_back(port);
+        }
+        return v;
+      },
+      list.empty());
+}
+
+template <class AddressAt>
+void Judge::addresses(std::size_t index, std::size_t count, AddressAt at, bool empty_clears) {
+  const CompiledBehavior& b = program_.behaviors[index];
+  bool conform = true;
+  for (std::size_t i = 0; i < count && conform; ++i) conform = b.cidrs.contains(at(i)) != b.negated;
+  datapoint(
+      index, conform,
+      [&] {
+        MetricValue v;
+        v.cidrs.emplace();
+        for (std::size_t i = 0; i < count && v.cidrs->size() < seen_items_max; ++i) {
+          const bool breaks = b.cidrs.contains(at(i)) == b.negated;
+          std::string text = report::to_text(at(i));
+          const bool known = std::find(v.cidrs->begin(), v.cidrs->end(), text) != v.cidrs->end();
+          if ((conform || breaks) && !known) v.cidrs->push_back(std::move(text));
+        }
+        return v;
+      },
+      empty_clears && count == 0);
+}
+
+void Judge::custom(const report::Report& r, const report::CustomMetricValue& value) {
+  for (const std::uint16_t index : program_.on_custom[value.metric]) {
+    const CompiledBehavior& b = program_.behaviors[index];
+    const std::size_t end = value.first + value.count;
+    switch (b.kind) {
+      case MetricKind::numbers:
+      case MetricKind::strings: {
+        const bool numeric = b.kind == MetricKind::numbers;
+        const auto breaks = [&](std::size_t i) {
+          const bool in = numeric ? std::binary_search(b.numbers.begin(), b.numbers.end(), r.numbers[i])
+                                  : std::binary_search(b.strings.begin(), b.strings.end(), r.strings[i]);
+          return in == b.negated;
+        };
+        bool conform = true;
+        for (std::size_t i = value.first; i < end && conform; ++i) conform = !breaks(i);
+        datapoint(
+            index, conform,
+            [&] {
+              MetricValue v;
+              if (numeric) v.numbers.emplace();
+              else v.strings.emplace();
+              std::size_t shown = 0;
+              for (std::size_t i = value.first; i < end && shown < seen_items_max; ++i) {
+                if (!conform && !breaks(i)) continue;
+                ++shown;
+                if (numeric) v.numbers->push_back(r.numbers[i]);
+                else v.strings->emplace_back(r.strings[i].substr(0, 256));
+              }
+              return v;
+            },
+            value.count == 0);
+        break;
+      }
+      case MetricKind::addresses:
+        addresses(
+            index, value.count, [&](std::size_t i) { return r.addresses[value.first + i]; }, true);
+        break;
+      default:
+        number(index, value.number, conforms(b.op, value.number, b.threshold));
+    }
+  }
+}
+
+void Judge::report(const report::Report& r) {
+  for (const std::uint16_t index : program_.on_report) {
+    const CompiledBehavior& b = program_.behaviors[index];
+    switch (b.metric) {
+      case Metric::listening_tcp_ports:
+        if (r.tcp_ports.present) ports(index, r.tcp_ports.items);
+        break;
+      case Metric::listening_udp_ports:
+        if (r.udp_ports.present) ports(index, r.udp_ports.items);
+        break;
+      case Metric::destination_ip_addresses:
+        if (r.connections.present) {
+          addresses(
+              index, r.connections.items.size(), [&](std::size_t i) { return r.connections.items[i].remote.address; },
+              true);
+        }
+        break;
+      default:
+        if (const auto value = counter_of(r, b.metric)) {
+          const auto total = static_cast<double>(*value);
+          number(index, total, conforms(b.op, total, b.threshold));
+        }
+    }
+  }
+  for (const std::uint16_t ring : program_.report_rings) {
+    const auto value = counter_of(r, program_.rings[ring].metric);
+    if (value) add_to_ring(program_.rings[ring], static_cast<double>(*value));
+  }
+  for (const report::CustomMetricValue& value : r.customs) custom(r, value);
+}
+
+void Judge::cloud(const fleet::CloudMetrics& m) {
+  for (const std::uint16_t ring : program_.cloud_rings) {
+    const auto at = m.metrics.find(std::string(info(program_.rings[ring].metric).name));
+    if (at != m.metrics.end()) add_to_ring(program_.rings[ring], static_cast<double>(at->second.count));
+  }
+  for (const std::uint16_t index : program_.on_cloud) {
+    const CompiledBehavior& b = program_.behaviors[index];
+    if (b.metric == Metric::message_byte_size) {
+      const auto at = m.metrics.find(std::string(info(b.metric).name));
+      if (at == m.metrics.end() || at->second.count == 0) continue;
+      // Of the messages in the delta, the one nearest to breaking the rule speaks for all.
+      const double size = is_upper_bound(b.op) ? at->second.max : at->second.min;
+      number(index, size, conforms(b.op, size, b.threshold));
+    } else if (!m.source_addresses.empty()) {
+      std::vector<report::IpAddress> list;
+      for (const std::string& text : m.source_addresses) {
+        if (const auto address = report::parse_ip(text)) list.push_back(*address);
+      }
+      if (!list.empty())
+        addresses(
+            index, list.size(), [&](std::size_t i) { return list[i]; }, false);
+    }
+  }
+}
+
+}  // namespace fleetward::detect

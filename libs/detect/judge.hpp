@@ -1,0 +1,63 @@
+// Judges the datapoints of one device under its program: streaks, alarms, and the violations that come of them.
+//
+// Made for one record and one device, on the engine's thread; holds nothing of its own.
+#pragma once
+
+#include <functional>
+
+#include "detect/device_state.hpp"
+#include "fleet/device_records.hpp"
+#include "fleet/violation.hpp"
+#include "report/report.hpp"
+
+namespace fleetward::detect {
+
+// Where and when: what every violation of a record has in common.
+struct Moment {
+  std::int32_t partition = 0;
+  std::int64_t offset = 0;
+  Instant time;      // of the datapoint
+  Instant received;  // of the record
+  std::int64_t observed_seconds = 0;
+  std::int64_t pane = 0;
+  std::int64_t manifest = 0;
+};
+
+class Judge {
+ public:
+  Judge(Device& device, const Moment& moment, std::vector<fleet::ViolationEvent>& out)
+      : device_(device), program_(*device.program), moment_(moment), out_(out) {}
+
+  void report(const report::Report& report);
+  void cloud(const fleet::CloudMetrics& metrics);
+  // The open pane is over. `covered`: a gateway saw the device, so that no traffic is zero and not unknown.
+  // `outage_pane_last`: windows that begin at or before it are not judged for lack of traffic.
+  void close_pane(bool covered, std::int64_t outage_pane_last);
+  void minutes_away(std::int64_t minutes);
+  // Ends the alarm (an index into Device::alarms) without a datapoint.
+  void invalidate(std::size_t alarm, std::string_view reason);
+
+ private:
+  using Seen = fleet::MetricValue;
+  // One datapoint of a behavior. `seen` is asked only if an event comes of it, with whether it broke the rule.
+  template <class SeenFunction>
+  void datapoint(std::size_t index, bool conform, SeenFunction seen, bool clear_at_once = false);
+  void number(std::size_t index, double value, bool conform);
+  void add_to_ring(const Ring& ring, double value);
+  void custom(const report::Report& report, const report::CustomMetricValue& value);
+  void ports(std::size_t index, const std::vector<std::uint16_t>& ports);
+  template <class AddressAt>
+  void addresses(std::size_t index, std::size_t count, AddressAt at, bool empty_clears);
+  fleet::ViolationEvent event(fleet::ViolationEventType type, const Alarm& alarm) const;
+
+  Device& device_;
+  const Program& program_;
+  const Moment& moment_;
+  std::vector<fleet::ViolationEvent>& out_;
+};
+
+// The id of a violation: the same for the same cause, whoever finds it.
+std::string violation_id(const Device& device, const CompiledBehavior& behavior, std::int32_t partition,
+                         std::int64_t offset);
+
+}  // namespace fleetward::detect
