@@ -1,29 +1,18 @@
 // The real client: HTTPS to the API, and where its address, token and authority are looked for.
 #include <fmt/format.h>
 
-#include <fstream>
 #include <future>
-#include <sstream>
 
 #include "async/scope.hpp"
 #include "core/text.hpp"
 #include "http/client.hpp"
 #include "services/fleetward/api_client.hpp"
+#include "services/fleetward/files.hpp"
 
 namespace fleetward::program {
 namespace {
 
 constexpr std::string_view default_api = "https://127.0.0.1:8443";
-constexpr std::size_t file_bytes_max = 1 << 20;
-
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return {ErrorCode::not_found, path + ": cannot be read"};
-  std::string text(file_bytes_max, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  return text;
-}
 
 // Option, else variable, else the file of that name in the data folder; "" when none of them is there.
 std::string path_of(const Invocation& invocation, std::string_view option, std::string_view variable,

@@ -8,6 +8,7 @@ const std::vector<Command>& all_commands() {
       things_list_command(),
       things_show_command(),
       things_quarantine_command(),
+      things_enrol_command(),
       things_release_command(),
       why_command(),
       alarms_list_command(),

@@ -5,10 +5,14 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "crypto/random.hpp"
+#include "pki/certificate.hpp"
 #include "services/fleetward/api_client.hpp"
+#include "services/fleetward/files.hpp"
 #include "services/fleetward/progress.hpp"
 
 namespace fleetward::program {
@@ -129,6 +133,50 @@ TEST_F(Commands, WhyTellsExpectedAndSeenAndWhatToDo) {
   EXPECT_THAT(outcome.out, HasSubstr("fleetward actions approve a2"));
   EXPECT_THAT(outcome.out, HasSubstr("fleetward actions release a1"));
   EXPECT_EQ(run({"why", "nobody"}).code, ExitCode::failed);
+}
+
+TEST_F(Commands, EnrolKeepsKeysHereAndGoesOnWhereItWas) {
+  const std::string out = testing::TempDir() + "enrol_" + std::to_string(::getpid());
+  std::filesystem::remove_all(out);
+  crypto::SeededRandom random(1);
+  const auto key = *crypto::PrivateKey::generate();
+  const std::string certificate = *pki::make_root(key, "any", instant_from_ms(0), Millis(1'000'000), random);
+  for (const char* name : {"c-001", "c-003"}) {
+    script_.answers[std::string("POST /v1/things/") + name + "/enrol"] = {{"certificatePem", certificate}};
+  }
+  const std::vector<std::string> words{"things", "enrol",   "--count", "3",     "--prefix",
+                                       "c-",     "--group", "a,b",     "--out", out};
+  const Outcome cut_short = run(words);
+  EXPECT_EQ(cut_short.code, ExitCode::failed);
+  EXPECT_THAT(cut_short.err, HasSubstr("1 of 3 are enrolled; the same command goes on from there. c-002"));
+  ASSERT_EQ(script_.bodies.size(), 2U);
+  EXPECT_EQ(script_.bodies[0]["groups"], json::Value::array({"a", "b"}));
+  EXPECT_THAT(script_.bodies[0]["csr"].get<std::string>(), testing::StartsWith("-----BEGIN CERTIFICATE REQUEST-----"));
+  EXPECT_TRUE(pki::read_signing_request(script_.bodies[0]["csr"].get<std::string>()));
+  EXPECT_EQ(json::dump(script_.bodies).find("PRIVATE"), std::string::npos);
+  EXPECT_EQ(std::filesystem::status(out + "/c-001/key.pem").permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  EXPECT_TRUE(std::filesystem::exists(out + "/c-001/cert.pem"));
+  EXPECT_FALSE(std::filesystem::exists(out + "/c-002/cert.pem"));
+  const std::string first_key = *read_file(out + "/c-002/key.pem");
+
+  script_.answers["POST /v1/things/c-002/enrol"] = {{"certificatePem", certificate}};
+  const Outcome whole = run(words);
+  EXPECT_EQ(whole.code, ExitCode::ok) << whole.err;
+  EXPECT_THAT(whole.out, HasSubstr("enrolled 2 (1 were before)"));
+  EXPECT_EQ(*read_file(out + "/c-002/key.pem"), first_key);
+  const std::size_t calls = script_.calls.size();
+  EXPECT_EQ(run(words).code, ExitCode::ok);
+  EXPECT_EQ(script_.calls.size(), calls) << "who is enrolled is left alone";
+  std::filesystem::remove_all(out);
+}
+
+TEST_F(Commands, EnrolRefusesNamesThatLeaveTheFolder) {
+  EXPECT_EQ(run({"things", "enrol", "../etc", "--out", "/tmp"}).code, ExitCode::usage);
+  EXPECT_EQ(run({"things", "enrol", "--count", "2", "--out", "/tmp"}).code, ExitCode::usage);
+  EXPECT_EQ(run({"things", "enrol", "a"}).code, ExitCode::usage);
+  EXPECT_EQ(run({"things", "enrol", "--out", "/tmp"}).code, ExitCode::usage);
+  EXPECT_TRUE(script_.calls.empty());
 }
 
 class ProfileFiles : public Commands {

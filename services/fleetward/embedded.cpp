@@ -1,12 +1,9 @@
 #include "services/fleetward/embedded.hpp"
 
-#include <fmt/format.h>
-
-#include <filesystem>
-
 #include "bus/embedded_bus.hpp"
 #include "fleet/topics.hpp"
 #include "repository/migrations.hpp"
+#include "services/fleetward/files.hpp"
 #include "store/sqlite_store.hpp"
 
 namespace fleetward::program {
@@ -25,14 +22,6 @@ std::vector<bus::TopicSpec> topic_specs(std::int64_t partitions) {
   return specs;
 }
 
-Status make_dir(const std::string& path) {
-  std::error_code problem;
-  std::filesystem::create_directories(path, problem);
-  if (!problem) std::filesystem::permissions(path, std::filesystem::perms::owner_all, problem);
-  if (!problem) return {};
-  return {ErrorCode::unavailable, fmt::format("data folder {}: {}", path, problem.message())};
-}
-
 }  // namespace
 
 std::string bus_path(const std::string& data_dir) { return data_dir + "/bus/bus.db"; }
@@ -40,7 +29,7 @@ std::string store_path(const std::string& data_dir) { return data_dir + "/store/
 
 Status make_data_dir(const std::string& data_dir) {
   for (const std::string& path : {data_dir, data_dir + "/bus", data_dir + "/store"}) {
-    if (const Status made = make_dir(path); !made) return made.error();
+    if (const Status made = make_folder(path); !made) return made.error();
   }
   return {};
 }
