@@ -106,7 +106,10 @@ Result<std::int64_t> Invocation::integer_option(std::string_view name, std::int6
 }
 
 ExitCode Invocation::fail(const Error& error) const {
-  err << "fleetward: " << printable(error.message, 16 * 1024) << "\n";
+  // A message may hold several problems, one a line.
+  for (const std::string_view line : split(error.message, '\n')) {
+    err << "fleetward: " << printable(line, 16 * 1024) << "\n";
+  }
   return ExitCode::failed;
 }
 

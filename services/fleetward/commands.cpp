@@ -5,6 +5,9 @@ namespace fleetward::program {
 
 const std::vector<Command>& all_commands() {
   static const std::vector<Command> commands{
+      init_command(),
+      run_command(),
+      config_command(),
       things_list_command(),
       things_show_command(),
       things_quarantine_command(),

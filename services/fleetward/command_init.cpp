@@ -1,0 +1,48 @@
+// init: a data folder with everything that the server needs before its first start.
+#include <fmt/format.h>
+
+#include "core/text.hpp"
+#include "crypto/random.hpp"
+#include "services/fleetward/commands.hpp"
+#include "services/fleetward/embedded.hpp"
+#include "services/fleetward/files.hpp"
+#include "services/pki/authority_files.hpp"
+
+namespace fleetward::program {
+namespace {
+
+ExitCode run_init(Invocation& invocation) {
+  Settings settings;
+  if (const Status loaded = load_settings(invocation, settings); !loaded) {
+    return invocation.fail(loaded.error().with_context("configuration"));
+  }
+  if (const auto data_dir = invocation.option("data-dir")) settings.installation.data_dir = *data_dir;
+  const std::string& folder = settings.installation.data_dir;
+  if (const Status made = make_data_dir(folder); !made) return invocation.fail(made.error());
+  const Instant now = std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now());
+  crypto::SystemRandom random;
+  const Status authority =
+      pki_role::bootstrap_authority(folder + "/pki", settings.installation.host_names, now, random);
+  if (!authority) return invocation.fail(authority.error().with_context("certificate authority"));
+  invocation.out << fmt::format("{} is ready\n", printable(folder, 4096));
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+Command init_command() {
+  return {.name = "init",
+          .summary = "Makes the data folder: authority, server certificate, administrator's secrets",
+          .detail =
+              "What is there already is kept; certificates that are about to expire are renewed.\n"
+              "  DATA_DIR/pki/root.crt      the authority that clients trust (its key may be moved away)\n"
+              "  DATA_DIR/admin-token       the administrator's bearer token (0600)\n"
+              "  DATA_DIR/admin-aws.json    the administrator's AWS key pair (0600)\n"
+              "example: fleetward init --data-dir /var/lib/fleetward",
+          .options = {{"config", "FILE", "YAML file of settings, the same as for run"},
+                      {"data-dir", "DIR", "short for --fleetward.data_dir"}},
+          .takes_settings = true,
+          .run = run_init};
+}
+
+}  // namespace fleetward::program

@@ -1,0 +1,72 @@
+#include "services/fleetward/process.hpp"
+
+#include <algorithm>
+
+#include "log/log.hpp"
+
+namespace fleetward::program {
+
+Process::Process(const Settings& settings)
+    : settings_(settings),
+      gateway_loop_("gateway"),
+      detector_loop_("detector"),
+      control_loop_("control"),
+      operations_(modules_, metrics_) {}
+
+Process::~Process() {
+  operations_.stop(Millis(0));
+  gateway_loop_.stop();
+  detector_loop_.stop();
+  control_loop_.stop();
+}
+
+void Process::add_relay() {
+  const auto relay =
+      std::make_shared<repository::OutboxRelay>(*backends_.store, *backends_.bus, control_loop_, metrics_);
+  modules_.add({.name = "relay",
+                .start =
+                    [relay] {
+                      relay->start();
+                      return Status();
+                    },
+                .stop = [relay](Millis limit) { relay->stop(limit); },
+                .ready = [relay]() -> Status {
+                  if (relay->is_ready()) return {};
+                  return {ErrorCode::unavailable, "the outbox is not being published"};
+                }});
+}
+
+Status Process::add_roles(const std::vector<std::string>& roles) {
+  const Parts parts{settings_,     metrics_,       *backends_.bus, *backends_.store,
+                    gateway_loop_, detector_loop_, control_loop_};
+  for (const Role& role : all_roles()) {
+    if (std::find(roles.begin(), roles.end(), role.name) == roles.end()) continue;
+    Result<runtime::Module> module = role.make(parts);
+    if (!module) return module.error().with_context(role.name);
+    modules_.add(std::move(*module));
+  }
+  return {};
+}
+
+Status Process::start(const std::vector<std::string>& roles) {
+  Result<Backends> opened = open_backends(settings_.installation, metrics_);
+  if (!opened) return opened.error();
+  backends_ = std::move(*opened);
+  add_relay();
+  if (const Status added = add_roles(roles); !added) return added;
+  // Before the roles: who looks sees what is being waited for.
+  const net::Endpoint at{settings_.operations.address, static_cast<std::uint16_t>(settings_.operations.port)};
+  if (const Status started = operations_.start(at); !started) return started.error().with_context("operations");
+  if (const Status started = modules_.start_all(settings_.installation.stop_limit); !started) return started;
+  log::info("started", {{"operations_port", operations_.port()}});
+  return {};
+}
+
+bool Process::stop() {
+  log::info("stopping");
+  const bool ended = modules_.stop_all(settings_.installation.stop_limit);
+  operations_.stop(Millis(1'000));
+  return ended;
+}
+
+}  // namespace fleetward::program

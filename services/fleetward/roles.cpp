@@ -1,0 +1,75 @@
+// How each role's service is made from settings and parts: nothing but wiring.
+#include <fmt/format.h>
+
+#include "services/fleetward/process.hpp"
+#include "services/gateway/gateway.hpp"
+#include "services/pki/authority_files.hpp"
+#include "services/pki/pki_service.hpp"
+
+namespace fleetward::program {
+namespace {
+
+// A service with start(), stop(limit) and ready() as a module that owns it.
+template <class Service>
+runtime::Module module_of(std::string name, std::shared_ptr<Service> service) {
+  return {.name = std::move(name),
+          .start = [service] { return service->start(); },
+          .stop = [service](Millis limit) { service->stop(limit); },
+          .ready = [service] { return service->ready(); }};
+}
+
+std::string pki_folder(const Parts& parts) { return parts.settings.installation.data_dir + "/pki"; }
+
+Result<std::string> pki_file(const Parts& parts, std::string_view name, bool secret = false) {
+  Result<std::string> text = pki_role::read_authority_file(pki_folder(parts), name, secret);
+  if (!text) return text.error().with_context("not initialised (run `fleetward init` with the same settings first)");
+  return text;
+}
+
+Result<runtime::Module> make_pki(const Parts& parts) {
+  const PkiSettings& s = parts.settings.pki;
+  pki_role::PkiConfig config;
+  config.folder = pki_folder(parts);
+  config.address = s.address;
+  config.port = static_cast<std::uint16_t>(s.port);
+  config.public_url = s.public_url;
+  return module_of(
+      "pki", std::make_shared<pki_role::PkiService>(std::move(config), parts.store, parts.control_loop, parts.metrics));
+}
+
+Result<runtime::Module> make_gateway(const Parts& parts) {
+  const Result<std::string> certificate = pki_file(parts, "server.crt");
+  if (!certificate) return certificate.error();
+  const Result<std::string> key = pki_file(parts, "server.key", true);
+  if (!key) return key.error();
+  const Result<std::string> root = pki_file(parts, "root.crt");
+  if (!root) return root.error();
+  const Result<std::string> issuing = pki_file(parts, "issuing.crt");
+  if (!issuing) return issuing.error();
+  const GatewaySettings& s = parts.settings.gateway;
+  gateway::GatewayConfig config;
+  config.instance = s.instance;
+  config.address = s.address;
+  config.port = static_cast<std::uint16_t>(s.port);
+  config.probe_host = s.public_host;
+  config.enforcing = s.mode == "enforce";
+  config.certificate_chain_pem = *certificate;
+  config.private_key_pem = *key;
+  config.client_ca_pem = *issuing + *root;
+  config.resumption = s.resumption;
+  config.connections_max = static_cast<std::size_t>(s.connections_max);
+  return module_of("gateway",
+                   std::make_shared<gateway::Gateway>(std::move(config), parts.bus, parts.gateway_loop, parts.metrics));
+}
+
+}  // namespace
+
+const std::vector<Role>& all_roles() {
+  static const std::vector<Role> roles{
+      {"pki", make_pki},
+      {"gateway", make_gateway},
+  };
+  return roles;
+}
+
+}  // namespace fleetward::program

@@ -1,0 +1,68 @@
+#include "services/fleetward/settings.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "services/fleetward/api_client.hpp"
+#include "services/fleetward/commands.hpp"
+
+namespace fleetward::program {
+namespace {
+
+using testing::HasSubstr;
+
+struct Outcome {
+  ExitCode code;
+  std::string out;
+  std::string err;
+};
+
+Outcome run(const std::vector<std::string>& words, const Environment& environment = {}) {
+  std::ostringstream out;
+  std::ostringstream err;
+  const Connect none = [](const Invocation&) -> Result<std::unique_ptr<ApiClient>> {
+    return Error(ErrorCode::unavailable, "no server in this test");
+  };
+  const ExitCode code = run_program(all_commands(), words, environment, none, out, err);
+  return {code, out.str(), err.str()};
+}
+
+TEST(SettingsTest, CheckConfigTellsEveryProblemAndDoesNotRun) {
+  EXPECT_EQ(run({"run", "all", "--check-config"}).code, ExitCode::ok);
+  const Outcome outcome = run({"run", "all", "--check-config", "--gateway.prot=1", "--fleetward.account=12345678901x"},
+                              {{"FLEETWARD_RESPONDER_MODE", "enforced"}});
+  EXPECT_EQ(outcome.code, ExitCode::failed);
+  EXPECT_THAT(outcome.err, HasSubstr("--gateway.prot: there is no such setting (did you mean 'gateway.port'?)"));
+  EXPECT_THAT(outcome.err, HasSubstr("FLEETWARD_RESPONDER_MODE: is 'enforced'"));
+  EXPECT_THAT(run({"run", "all", "--check-config", "--fleetward.account=12345678901x"}).err, HasSubstr("12 digits"));
+  EXPECT_THAT(run({"run", "all", "--check-config", "--pki.public_url=https://x"}).err, HasSubstr("http://"));
+}
+
+TEST(SettingsTest, UnknownRolesAreUsageErrors) {
+  const Outcome outcome = run({"run", "gatway"});
+  EXPECT_EQ(outcome.code, ExitCode::usage);
+  EXPECT_THAT(outcome.err, HasSubstr("did you mean 'gateway'?"));
+}
+
+TEST(SettingsTest, ConfigListsEverySettingWithItsVariable) {
+  const Outcome outcome = run({"config"});
+  EXPECT_THAT(outcome.out, HasSubstr("FLEETWARD_GATEWAY_PORT"));
+  EXPECT_THAT(outcome.out, HasSubstr("FLEETWARD_FLEETWARD_DATA_DIR"));
+}
+
+TEST(SettingsTest, ANewInstallationObserves) { EXPECT_EQ(Settings().responder.mode, "observe"); }
+
+TEST(SettingsTest, TheOperatorsVariablesAreNoSettings) {
+  EXPECT_EQ(run({"run", "all", "--check-config"}, {{"FLEETWARD_API", "https://x"},
+                                                   {"FLEETWARD_TOKEN", "t"},
+                                                   {"FLEETWARD_CA_FILE", "f"},
+                                                   {"FLEETWARD_START", "s"},
+                                                   {"FLEETWARD_FAULT", "x"}})
+                .code,
+            ExitCode::ok);
+}
+
+}  // namespace
+}  // namespace fleetward::program
