@@ -1,0 +1,342 @@
+#include "services/detector/detector.hpp"
+
+#include <mutex>
+
+#include "bus/table_follower.hpp"
+#include "core/fault.hpp"
+#include "fleet/topics.hpp"
+#include "log/log.hpp"
+#include "services/detector/partition.hpp"
+#include "services/detector/publisher.hpp"
+#include "services/detector/records.hpp"
+
+namespace fleetward::detector {
+namespace {
+
+constexpr Millis retry_pause{500};
+constexpr Millis publish_limit{5'000};  // how long a checkpoint waits for violations; then it is put off
+constexpr Millis poll_wait_max{1'000};
+
+}  // namespace
+
+struct Detector::State {
+  State(DetectorSettings s, bus::Bus& b, async::Scheduler& sch, metrics::Registry& m, crypto::Random& r)
+      : settings(std::move(s)),
+        bus(b),
+        scheduler(sch),
+        metrics(m),
+        random(r),
+        scope(sch, "detector"),
+        publisher(b, sch, m),
+        follower(b, sch, std::string(fleet::topic::rules), std::string(fleet::header::version),
+                 {[this](const bus::Record& record) { take_rule(record); }, [this] { wake(); }, nullptr,
+                  [this] { wake(); }}) {}
+
+  // --- rules
+
+  void take_rule(const bus::Record& record) {
+    if (!record.value) return;
+    if (const Status added = rules.add(record.key, *record.value); !added) {
+      metrics.counter("fleetward_detector_rules_refused_total", "Records of topic rules that could not be read").add();
+      log::error("rule_refused", {{"key", record.key}, {"error", added.error().message}});
+    }
+  }
+  void wake() {
+    if (consumer) consumer->wake();
+  }
+
+  // --- owner's records
+
+  void append_owner_record(fleet::RecordKind kind, std::int32_t partition, const json::Value& value) {
+    std::vector<bus::OutRecord> records;
+    records.push_back(owner_record(kind, partition, value, scheduler.now()));
+    auto& failures = metrics.counter("fleetward_detector_owner_appends_failed_total",
+                                     "Begins, marks and ticks that could not be appended; they come again");
+    bus.append(std::move(records), [&failures](const Result<std::vector<bus::Position>>& done) {
+      if (!done) failures.add();
+    });
+  }
+
+  // Begin, marks and ticks say who owns the partition. What failed to be appended is noticed by not being read, and
+  // said again after a tick's silence.
+  void speak_as_owner(OwnedPartition& p) {
+    const bool silent = scheduler.steady_now() - p.last_read >= detect::tick_interval;
+    const bool is_owner = p.engine->begin_id() == p.begin_id;
+    if (!is_owner) {
+      if (!silent) return;
+      append_owner_record(fleet::RecordKind::begin, p.partition,
+                          to_json(fleet::Begin{p.begin_id, std::string(detect::engine_version)}));
+      p.last_read = scheduler.steady_now();
+      return;
+    }
+    const std::int64_t newest = rules.newest_held();
+    if (newest > p.engine->manifest() && (newest > p.marked || silent)) {
+      append_owner_record(fleet::RecordKind::mark, p.partition, to_json(fleet::Mark{p.begin_id, newest}));
+      p.marked = newest;
+      p.last_read = scheduler.steady_now();
+    } else if (silent && p.queue.empty()) {
+      append_owner_record(fleet::RecordKind::tick, p.partition, to_json(fleet::Tick{p.begin_id}));
+      p.last_read = scheduler.steady_now();
+    }
+  }
+
+  // --- assignment
+
+  async::Task<void> restore_waiting() {
+    std::vector<std::int32_t> waiting;
+    for (auto& [number, p] : partitions) {
+      if (p->phase == OwnedPartition::Phase::restoring) waiting.push_back(number);
+    }
+    if (waiting.empty() || scheduler.steady_now() < restore_at) co_return;
+    restore_at = scheduler.steady_now() + retry_pause;
+    for (const std::int32_t number : waiting) {
+      OwnedPartition& p = *partitions.at(number);
+      if (state_bytes() > settings.state_bytes_max) {
+        p.why_not_ready = "it is paused: state_bytes_max is reached";
+        continue;
+      }
+      auto engine = co_await restore(bus, scheduler, settings.group, number, p.start_offset, rules);
+      if (!engine) {
+        p.why_not_ready = engine.error().message;
+        const bool retryable =
+            is_retryable(engine.error().code) || engine.error().code == ErrorCode::failed_precondition;
+        if (!retryable) log::error("restore_failed", {{"partition", number}, {"error", engine.error().message}});
+        continue;
+      }
+      p.engine = std::move(*engine);
+      p.phase = OwnedPartition::Phase::running;
+      p.begin_id = random.hex(16);
+      p.marked = 0;
+      consumer->seek(number, p.start_offset);
+      consumer->resume(number);
+      // As if a tick's time had passed in silence: the begin is said now.
+      p.last_read = scheduler.steady_now() - detect::tick_interval;
+      log::info("partition_owned",
+                {{"partition", number}, {"offset", p.start_offset}, {"devices", p.engine->device_count()}});
+    }
+  }
+
+  void assign(const bus::Position& position) {
+    partitions[position.partition] = std::make_unique<OwnedPartition>(position.partition, position.offset);
+    consumer->pause(position.partition);
+    restore_at = {};
+  }
+
+  void lose(std::int32_t partition, std::string_view why) {
+    if (partitions.erase(partition) > 0) log::warn("partition_given_up", {{"partition", partition}, {"reason", why}});
+  }
+
+  // --- records
+
+  void take(std::vector<bus::Record> records) {
+    for (bus::Record& record : records) {
+      const auto at = partitions.find(record.partition);
+      // Of a partition that is being restored: it is read again from its start.
+      if (at == partitions.end() || at->second->phase != OwnedPartition::Phase::running) continue;
+      at->second->queue.push_back(std::move(record));
+    }
+  }
+
+  void apply_queued(OwnedPartition& p) {
+    std::vector<fleet::ViolationEvent> events;
+    p.why_not_ready.clear();
+    while (!p.queue.empty() && !publisher.is_full()) {
+      const detect::InputRecord in = to_input(p.queue.front());
+      if (!p.engine->can_apply(in)) {
+        p.why_not_ready = "it waits for the rules that a mark names";
+        break;
+      }
+      // What a seek or a rebalance brings again was applied.
+      if (in.offset >= p.engine->next_offset()) p.engine->apply(in, events);
+      p.queue.pop_front();
+      p.last_read = scheduler.steady_now();
+    }
+    if (!events.empty()) publisher.add(events);
+    if (p.queue.empty() == p.paused) {
+      p.paused = !p.queue.empty();
+      if (p.paused) consumer->pause(p.partition);
+      else consumer->resume(p.partition);
+    }
+  }
+
+  // --- checkpoints
+
+  async::Task<void> save(std::int32_t number) {
+    const auto at = partitions.find(number);
+    if (at == partitions.end() || at->second->phase != OwnedPartition::Phase::running) co_return;
+    OwnedPartition& p = *at->second;
+    const std::int64_t offset = p.engine->next_offset();
+    if (offset == p.saved_offset) co_return;
+    std::unique_ptr<bus::UnitOfWork> unit = consumer->begin();
+    put_checkpoint(p, *unit);
+    fault::crash_here("detector.before_commit");
+    const Result<std::vector<bus::Position>> committed = co_await unit->commit();
+    if (committed) {
+      p.unsaved.clear();
+      p.saved_offset = offset;
+      metrics.counter("fleetward_detector_checkpoints_total", "Checkpoints of partitions that are durable").add();
+      co_return;
+    }
+    metrics.counter("fleetward_detector_checkpoint_failures_total", "Checkpoints that were not committed").add();
+    log::warn("checkpoint_failed", {{"partition", number}, {"error", committed.error().message}});
+    if (committed.error().code == ErrorCode::fenced) lose(number, "fenced");
+  }
+
+  async::Task<void> save_all() {
+    const bool published = co_await publisher.wait_idle(publish_limit);
+    if (!published) co_return;  // put off: what it would cover is not out yet
+    std::vector<std::int32_t> numbers;
+    for (const auto& [number, p] : partitions) numbers.push_back(number);
+    for (const std::int32_t number : numbers) co_await save(number);
+    checkpoint_at = scheduler.steady_now() + settings.checkpoint_every;
+  }
+
+  // --- the loop
+
+  async::Task<void> step() {
+    Result<bus::PollResult> polled = co_await consumer->poll(settings.records_per_poll, poll_wait());
+    if (!polled) {
+      log::warn("poll_failed", {{"error", polled.error().message}});
+      co_await scope.sleep(retry_pause);
+      co_return;
+    }
+    for (const std::int32_t p : polled->lost) lose(p, "lost");
+    if (!polled->revoked.empty()) co_await save_all();
+    for (const std::int32_t p : polled->revoked) lose(p, "revoked");
+    for (const bus::Position& p : polled->assigned) assign(p);
+    take(std::move(polled->records));
+    for (auto& [number, p] : partitions) {
+      if (p->phase == OwnedPartition::Phase::running) apply_queued(*p);
+    }
+    co_await restore_waiting();
+    for (auto& [number, p] : partitions) {
+      if (p->phase == OwnedPartition::Phase::running) speak_as_owner(*p);
+    }
+    if (scheduler.steady_now() >= checkpoint_at) co_await save_all();
+    show();
+  }
+
+  Millis poll_wait() {
+    Millis wait = poll_wait_max;
+    const auto now = scheduler.steady_now();
+    wait = std::min(wait, std::chrono::duration_cast<Millis>(checkpoint_at - now));
+    for (const auto& [number, p] : partitions) {
+      if (p->phase == OwnedPartition::Phase::restoring) wait = std::min(wait, retry_pause);
+      if (p->paused) wait = std::min(wait, Millis(100));  // rules may come, or room for violations
+    }
+    return std::max(wait, Millis(1));
+  }
+
+  async::Task<void> run() {
+    checkpoint_at = scheduler.steady_now() + settings.checkpoint_every;
+    while (!scope.stopping()) co_await step();
+    co_await save_all();
+    const Status closed = co_await consumer->close();
+    if (!closed) log::warn("consumer_close_failed", {{"error", closed.error().message}});
+    partitions.clear();
+  }
+
+  // --- what is shown
+
+  [[nodiscard]] std::size_t state_bytes() const {
+    std::size_t bytes = 0;
+    for (const auto& [number, p] : partitions) bytes += p->engine ? p->engine->state_bytes() : 0;
+    return bytes;
+  }
+
+  void show() {
+    std::array<std::uint64_t, detect::outcome_count> outcomes{};
+    std::size_t devices = 0;
+    std::size_t not_evaluated = 0;
+    std::uint64_t problems = 0;
+    std::string not_ready = partitions.empty() ? "no partition is assigned" : "";
+    for (const auto& [number, p] : partitions) {
+      if (!p->why_not_ready.empty()) not_ready = fmt::format("partition {}: {}", number, p->why_not_ready);
+      if (!p->engine) continue;
+      devices += p->engine->device_count();
+      not_evaluated = std::max(not_evaluated, p->engine->behaviors_not_evaluated());
+      problems += p->engine->counters().custom_metric_problems;
+      for (std::size_t i = 0; i < outcomes.size(); ++i) outcomes[i] += p->engine->counters().outcomes[i];
+    }
+    const auto gauge = [this](std::string_view name, std::string_view help, double value) {
+      metrics.gauge(name, help).set(value);
+    };
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      const std::string name(to_string(static_cast<detect::Outcome>(i)));
+      metrics
+          .gauge("fleetward_detector_records",
+                 "Records of the owned partitions by where they ended, since their log began", {{"outcome", name}})
+          .set(static_cast<double>(outcomes[i]));
+    }
+    gauge("fleetward_detector_devices", "Devices whose state is held", static_cast<double>(devices));
+    gauge("fleetward_detector_state_bytes", "Memory of device states, roughly", static_cast<double>(state_bytes()));
+    gauge("fleetward_detector_custom_metric_problems", "Custom metrics in reports that were not taken",
+          static_cast<double>(problems));
+    gauge("fleetward_detector_behaviors_not_evaluated",
+          "Behaviors in force that are stored but not evaluated: statistical, machine learning, with a dimension",
+          static_cast<double>(not_evaluated));
+    gauge("fleetward_detector_partitions", "Partitions owned", static_cast<double>(partitions.size()));
+    const std::lock_guard lock(ready_mutex);
+    why_not_ready = std::move(not_ready);
+  }
+
+  DetectorSettings settings;
+  bus::Bus& bus;
+  async::Scheduler& scheduler;
+  metrics::Registry& metrics;
+  crypto::Random& random;
+  async::Scope scope;
+  detect::Rules rules;
+  ViolationPublisher publisher;
+  std::unique_ptr<bus::Consumer> consumer;
+  bus::TableFollower follower;
+  std::map<std::int32_t, std::unique_ptr<OwnedPartition>> partitions;
+  std::chrono::nanoseconds checkpoint_at{0};
+  std::chrono::nanoseconds restore_at{0};
+
+  mutable std::mutex ready_mutex;
+  std::string why_not_ready = "it has not been started";
+};
+
+Detector::Detector(DetectorSettings settings, bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry& metrics,
+                   crypto::Random& random)
+    : state_(std::make_shared<State>(std::move(settings), bus, scheduler, metrics, random)) {}
+
+Detector::~Detector() = default;
+
+Status Detector::start() {
+  const auto devices = state_->bus.partition_count(fleet::topic::devices);
+  if (devices == 0 || devices != state_->bus.partition_count(fleet::topic::detector_state)) {
+    return Error(
+        ErrorCode::failed_precondition,
+        "topics devices and detector-state need the same number of partitions, which is fixed at installation");
+  }
+  bus::ConsumerOptions options;
+  options.group = state_->settings.group;
+  options.topic = fleet::topic::devices;
+  options.member = state_->settings.member;
+  options.session_timeout = state_->settings.session_timeout;
+  auto consumer = state_->bus.subscribe(state_->scheduler, options);
+  if (!consumer) return consumer.error().with_context("detector");
+  state_->consumer = std::move(*consumer);
+  state_->scope.spawn("rules", state_->follower.run(state_->scope));
+  state_->scope.spawn("detect", state_->run());
+  return {};
+}
+
+void Detector::stop(Millis limit) {
+  state_->scope.request_stop();
+  state_->scheduler.post([state = state_] {
+    state->follower.wake();
+    state->wake();
+  });
+  if (!state_->scope.join(limit)) log::error("detector_stop_timed_out");
+}
+
+Status Detector::ready() const {
+  const std::lock_guard lock(state_->ready_mutex);
+  if (state_->why_not_ready.empty()) return {};
+  return Error(ErrorCode::unavailable, state_->why_not_ready);
+}
+
+}  // namespace fleetward::detector

@@ -1,0 +1,91 @@
+#include "services/detector/partition.hpp"
+
+#include <fmt/format.h>
+
+#include "core/text.hpp"
+#include "fleet/topics.hpp"
+
+namespace fleetward::detector {
+namespace {
+
+constexpr std::size_t batch_records = 2000;
+constexpr Millis read_wait{1000};
+
+using Table = std::map<std::string, std::string>;
+
+async::Task<Result<Table>> read_table(bus::Bus& bus, async::Scheduler& scheduler, std::int32_t partition) {
+  auto reader = bus.read(scheduler, std::string(fleet::topic::detector_state), {{partition, 0}});
+  if (!reader) co_return reader.error();
+  Table table;
+  while (!(*reader)->caught_up()) {
+    Result<std::vector<bus::Record>> some = co_await (*reader)->poll(batch_records, read_wait);
+    if (!some) co_return some.error();
+    for (bus::Record& record : *some) {
+      if (record.value) table.insert_or_assign(std::move(record.key), std::move(*record.value));
+      else table.erase(record.key);
+    }
+  }
+  co_return table;
+}
+
+Result<std::unique_ptr<detect::PartitionEngine>> build(const Table& table, std::int32_t partition,
+                                                       std::int64_t start_offset, const detect::Rules& rules) {
+  auto engine = std::make_unique<detect::PartitionEngine>(partition, rules);
+  const std::string own_key = detect::PartitionEngine::partition_key(partition);
+  if (const auto own = table.find(own_key); own != table.end()) {
+    if (const Status status = engine->restore_partition(own->second); !status) return status.error();
+  }
+  if (engine->next_offset() != start_offset) {
+    return Error(ErrorCode::unavailable, fmt::format("the checkpoint is of offset {}, the group's offset is {}",
+                                                     engine->next_offset(), start_offset));
+  }
+  for (const auto& [key, value] : table) {
+    if (key == own_key) continue;
+    if (const Status status = engine->restore_device(key, value); !status) {
+      return status.error().with_context(printable(key, 128));
+    }
+  }
+  return engine;
+}
+
+}  // namespace
+
+async::Task<Result<std::unique_ptr<detect::PartitionEngine>>> restore(bus::Bus& bus, async::Scheduler& scheduler,
+                                                                      std::string group, std::int32_t partition,
+                                                                      std::int64_t start_offset,
+                                                                      const detect::Rules& rules) {
+  const Result<std::vector<bus::Position>> committed =
+      co_await bus.committed(scheduler, group, std::string(fleet::topic::devices));
+  if (!committed) co_return committed.error();
+  const bool has_commit = std::any_of(committed->begin(), committed->end(),
+                                      [&](const bus::Position& p) { return p.partition == partition; });
+  Result<Table> table = co_await read_table(bus, scheduler, partition);
+  if (!table) co_return table.error();
+  if (!has_commit && table->empty()) {  // the first owner ever
+    co_return std::make_unique<detect::PartitionEngine>(partition, rules);
+  }
+  co_return build(*table, partition, start_offset, rules);
+}
+
+void put_checkpoint(OwnedPartition& owned, bus::UnitOfWork& unit) {
+  std::vector<detect::StateChange> changes = owned.engine->take_changes();
+  // What a failed try held is older: a device that changed again is said once, by its newest state.
+  std::map<std::string, std::optional<std::string>> newest;
+  for (auto* list : {&owned.unsaved, &changes}) {
+    for (detect::StateChange& change : *list) newest[std::move(change.key)] = std::move(change.value);
+  }
+  owned.unsaved.clear();
+  const std::string topic(fleet::topic::detector_state);
+  for (auto& [key, value] : newest) {
+    unit.append({topic, key, value, {}, owned.partition});
+    owned.unsaved.push_back({key, std::move(value)});
+  }
+  unit.append({topic,
+               detect::PartitionEngine::partition_key(owned.partition),
+               owned.engine->partition_record(),
+               {},
+               owned.partition});
+  unit.set_offset(owned.partition, owned.engine->next_offset());
+}
+
+}  // namespace fleetward::detector

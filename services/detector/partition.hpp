@@ -1,0 +1,46 @@
+// A partition that this detector owns: its engine, what was read and not yet applied, what is not yet in a checkpoint.
+//
+// Lives on the detector's scheduler. The queue holds at most what one poll brought: while it waits for rules, the
+// partition is paused.
+#pragma once
+
+#include <deque>
+#include <memory>
+
+#include "bus/bus.hpp"
+#include "detect/engine.hpp"
+
+namespace fleetward::detector {
+
+struct OwnedPartition {
+  enum class Phase { restoring, running };
+
+  OwnedPartition(std::int32_t p, std::int64_t start) : partition(p), start_offset(start), saved_offset(start) {}
+
+  std::int32_t partition;
+  std::int64_t start_offset;  // where the group's committed offset says to go on
+  std::int64_t saved_offset;  // up to which the last checkpoint goes
+  Phase phase = Phase::restoring;
+  std::string why_not_ready = "its state has not been read yet";
+  std::unique_ptr<detect::PartitionEngine> engine;  // running only
+  std::deque<bus::Record> queue;
+  bool paused = false;
+  std::vector<detect::StateChange> unsaved;  // taken from the engine, not committed: a failed try
+  std::string begin_id;                      // of this ownership
+  std::int64_t marked = 0;                   // the newest manifest that we have marked
+  std::chrono::nanoseconds last_read{0};     // when the last record was applied; steady
+};
+
+// Reads the sibling partition of detector-state whole and makes the engine as it was at the checkpoint.
+//
+// unavailable: the checkpoint and the committed offset do not agree (yet); failed_precondition: the rules are not here
+// yet; both are worth another try. corrupted: a person must look.
+async::Task<Result<std::unique_ptr<detect::PartitionEngine>>> restore(bus::Bus& bus, async::Scheduler& scheduler,
+                                                                      std::string group, std::int32_t partition,
+                                                                      std::int64_t start_offset,
+                                                                      const detect::Rules& rules);
+
+// Everything that a checkpoint of the partition holds, into `unit`. The changes stay in `unsaved` until confirm().
+void put_checkpoint(OwnedPartition& owned, bus::UnitOfWork& unit);
+
+}  // namespace fleetward::detector
