@@ -31,6 +31,7 @@ const std::vector<Command>& all_commands() {
       profiles_apply_command(),
       profiles_list_command(),
       metrics_custom_command(),
+      replay_command(),
       version_command(),
       help_command(),
   };

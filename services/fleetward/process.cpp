@@ -13,12 +13,9 @@ Process::Process(const Settings& settings)
       control_loop_("control"),
       operations_(modules_, metrics_) {}
 
-Process::~Process() {
-  operations_.stop(Millis(0));
-  gateway_loop_.stop();
-  detector_loop_.stop();
-  control_loop_.stop();
-}
+// The services go while their threads still run (a destructor may wait for its own), then the threads, then the
+// backends: the order of the members, backwards.
+Process::~Process() { operations_.stop(Millis(0)); }
 
 void Process::add_relay() {
   const auto relay =
@@ -38,7 +35,7 @@ void Process::add_relay() {
 
 Status Process::add_roles(const std::vector<std::string>& roles) {
   const Parts parts{settings_,     metrics_,       *backends_.bus, *backends_.store,
-                    gateway_loop_, detector_loop_, control_loop_};
+                    gateway_loop_, detector_loop_, control_loop_,  random_};
   for (const Role& role : all_roles()) {
     if (std::find(roles.begin(), roles.end(), role.name) == roles.end()) continue;
     Result<runtime::Module> module = role.make(parts);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "async/scheduler.hpp"
+#include "crypto/random.hpp"
 #include "metrics/metrics.hpp"
 #include "repository/outbox_relay.hpp"
 #include "runtime/module.hpp"
@@ -28,6 +29,7 @@ struct Parts {
   async::Scheduler& gateway_loop;
   async::Scheduler& detector_loop;
   async::Scheduler& control_loop;
+  crypto::Random& random;
 };
 
 struct Role {
@@ -55,6 +57,7 @@ class Process {
   const Settings& settings_;
   metrics::Registry metrics_;
   Backends backends_;
+  crypto::SystemRandom random_;
   async::LoopThread gateway_loop_;
   async::LoopThread detector_loop_;
   async::LoopThread control_loop_;

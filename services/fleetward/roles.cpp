@@ -1,6 +1,7 @@
 // How each role's service is made from settings and parts: nothing but wiring.
 #include <fmt/format.h>
 
+#include "services/detector/detector.hpp"
 #include "services/fleetward/process.hpp"
 #include "services/gateway/gateway.hpp"
 #include "services/pki/authority_files.hpp"
@@ -37,6 +38,11 @@ Result<runtime::Module> make_pki(const Parts& parts) {
       "pki", std::make_shared<pki_role::PkiService>(std::move(config), parts.store, parts.control_loop, parts.metrics));
 }
 
+Result<runtime::Module> make_detector(const Parts& parts) {
+  return module_of("detector", std::make_shared<detector::Detector>(detector::DetectorSettings(), parts.bus,
+                                                                    parts.detector_loop, parts.metrics, parts.random));
+}
+
 Result<runtime::Module> make_gateway(const Parts& parts) {
   const Result<std::string> certificate = pki_file(parts, "server.crt");
   if (!certificate) return certificate.error();
@@ -67,6 +73,7 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
 const std::vector<Role>& all_roles() {
   static const std::vector<Role> roles{
       {"pki", make_pki},
+      {"detector", make_detector},
       {"gateway", make_gateway},
   };
   return roles;
