@@ -28,6 +28,33 @@ Result<std::string> parse_arn(const Installation& installation, std::string_view
   return std::string(text.substr(prefix.size()));
 }
 
+std::string to_text(const Target& t) {
+  switch (t.kind) {
+    case Target::Kind::thing_group:
+      return "group/" + t.group;
+    case Target::Kind::all_things:
+      return "all/things";
+    case Target::Kind::registered_things:
+      return "all/registered-things";
+    case Target::Kind::unregistered_things:
+      return "all/unregistered-things";
+  }
+  return {};
+}
+
+Result<Target> parse_target(std::string_view text) {
+  if (text.starts_with("group/") && is_valid_name(text.substr(6)))
+    return Target{Target::Kind::thing_group, std::string(text.substr(6))};
+  for (const auto kind :
+       {Target::Kind::all_things, Target::Kind::registered_things, Target::Kind::unregistered_things}) {
+    if (to_text({kind, {}}) == text) return Target{kind, {}};
+  }
+  return Error(
+      ErrorCode::invalid_argument,
+      fmt::format("{} is not a target: write group/NAME, all/things, all/registered-things or all/unregistered-things",
+                  printable(text)));
+}
+
 std::string to_arn(const Installation& installation, const Target& target) {
   switch (target.kind) {
     case Target::Kind::thing_group:

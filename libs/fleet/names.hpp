@@ -27,6 +27,10 @@ struct Target {
   friend auto operator<=>(const Target&, const Target&) = default;
 };
 
+// As it stands in profile files and manifests: group/NAME, all/things, all/registered-things, all/unregistered-things.
+std::string to_text(const Target& target);
+Result<Target> parse_target(std::string_view text);
+
 std::string to_arn(const Installation& installation, const Target& target);
 // Refuses an ARN of another account, region or kind.
 Result<Target> parse_target_arn(const Installation& installation, std::string_view text);

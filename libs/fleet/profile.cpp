@@ -154,38 +154,11 @@ Result<SecurityProfile> profile_from_json(const json::Value& value, std::string 
   return p;
 }
 
-namespace {
-
-std::string target_text(const Target& t) {
-  switch (t.kind) {
-    case Target::Kind::thing_group:
-      return "group/" + t.group;
-    case Target::Kind::all_things:
-      return "all/things";
-    case Target::Kind::registered_things:
-      return "all/registered-things";
-    case Target::Kind::unregistered_things:
-      return "all/unregistered-things";
-  }
-  return {};
-}
-
-std::optional<Target> parse_target_text(std::string_view text) {
-  if (text.starts_with("group/")) return Target{Target::Kind::thing_group, std::string(text.substr(6))};
-  for (const auto kind :
-       {Target::Kind::all_things, Target::Kind::registered_things, Target::Kind::unregistered_things}) {
-    if (target_text({kind, {}}) == text) return Target{kind, {}};
-  }
-  return std::nullopt;
-}
-
-}  // namespace
-
 json::Value to_json(const Manifest& m) {
   json::Value profiles = json::Value::array();
   for (const Manifest::Entry& e : m.profiles) {
     json::Value targets = json::Value::array();
-    for (const Target& t : e.targets) targets.push_back(target_text(t));
+    for (const Target& t : e.targets) targets.push_back(to_text(t));
     profiles.push_back({{"profile", e.profile}, {"version", e.version}, {"targets", std::move(targets)}});
   }
   json::Value metrics = json::Value::array();
@@ -205,7 +178,7 @@ Result<Manifest> manifest_from_json(const json::Value& value) {
       Manifest::Entry entry{
           e.text("profile", 1, 128), e.integer("version", 1, std::numeric_limits<std::int64_t>::max()), {}};
       for (const std::string& text : e.texts_or_empty("targets")) {
-        if (auto target = parse_target_text(text)) entry.targets.push_back(std::move(*target));
+        if (auto target = parse_target(text); target.ok()) entry.targets.push_back(std::move(*target));
         else e.problem("targets", "has an element that is no target");
       }
       if (const Status status = e.finish(); !status) return status.error();

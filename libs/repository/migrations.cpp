@@ -1,12 +1,18 @@
 #include "repository/migrations.hpp"
 
+#include "repository/schema_certificates.hpp"
 #include "repository/schema_outbox.hpp"
+#include "repository/schema_registry.hpp"
+#include "repository/schema_violations.hpp"
 
 namespace fleetward::repository {
 
 const std::vector<store::Migration>& all_migrations() {
   static const std::vector<store::Migration> steps = {
       {1, "outbox", schema_outbox},
+      {2, "registry", schema_registry},
+      {3, "certificates", schema_certificates},
+      {6, "violations", schema_violations},
   };
   return steps;
 }

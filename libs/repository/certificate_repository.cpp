@@ -1,0 +1,238 @@
+#include "repository/certificate_repository.hpp"
+
+#include "crypto/digest.hpp"
+#include "fleet/topics.hpp"
+
+namespace fleetward::repository {
+namespace {
+
+constexpr std::string_view columns =
+    "id, pem, serial, issuer, status, thing, thing_id, not_before_ms, not_after_ms, created_ms, modified_ms, "
+    "revoked_ms";
+
+Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
+store::Value text_or_null(const std::string& text) { return text.empty() ? store::Value() : store::Value(text); }
+
+Result<CertificateRow> row_of(const store::Row& r) {
+  const auto status = fleet::parse_certificate_status(r.text(4));
+  if (!status) return status.error();
+  CertificateRow c{r.text(0),
+                   r.text(1),
+                   r.text(2),
+                   r.text(3),
+                   *status,
+                   r.text_or(5, ""),
+                   r.text_or(6, ""),
+                   instant_from_ms(r.integer(7)),
+                   instant_from_ms(r.integer(8)),
+                   instant_from_ms(r.integer(9)),
+                   instant_from_ms(r.integer(10)),
+                   std::nullopt};
+  if (!r.is_null(11)) c.revoked = instant_from_ms(r.integer(11));
+  return c;
+}
+
+Result<std::vector<CertificateRow>> rows_of(const Result<store::Rows>& rows) {
+  if (!rows) return rows.error();
+  std::vector<CertificateRow> out;
+  for (const store::Row& r : *rows) {
+    auto row = row_of(r);
+    if (!row) return row.error();
+    out.push_back(std::move(*row));
+  }
+  return out;
+}
+
+// The record that gateways decide by.
+Status publish_certificate(store::Transaction& tx, const std::string& id, Instant now) {
+  const auto row = find_certificate(tx, id);
+  if (!row) return row.error();
+  if (!*row) return Error(ErrorCode::not_found, "there is no certificate " + id);
+  const CertificateRow& c = **row;
+  const auto version = next_version(tx, fleet::topic::certificates, id);
+  if (!version) return version.error();
+  const fleet::CertificateRecord record{c.id, c.thing, c.thing_id, c.issuer, c.serial, c.status, c.not_after, *version};
+  const fleet::CloudEvent event{fmt::format("{}.{}", id, *version),
+                                "/fleetward/pki",
+                                std::string(fleet::event_type::certificate),
+                                id,
+                                now,
+                                to_json(record)};
+  return publish(tx, {std::string(fleet::topic::certificates), *version, event, {}});
+}
+
+Result<CertificateRow> existing(store::Transaction& tx, const std::string& id) {
+  const auto row = find_certificate(tx, id);
+  if (!row) return row.error();
+  if (!*row) return Error(ErrorCode::not_found, "there is no certificate " + id);
+  return **row;
+}
+
+}  // namespace
+
+Status ask_for_certificate(store::Transaction& tx, const SigningRequest& r, Instant now) {
+  tx.notify(pki_channel);
+  return done(
+      tx.execute("INSERT INTO signing_requests(id, kind, thing, thing_id, public_key, active, state, created_ms) "
+                 "VALUES($1, $2, $3, $4, $5, $6, 'open', $7)",
+                 {r.id, std::string(r.probe ? "probe" : "device"), r.thing, r.thing_id, r.public_key_pem,
+                  std::int64_t{r.active ? 1 : 0}, to_ms(now)}));
+}
+
+Result<SigningOutcome> signing_outcome(store::Transaction& tx, const std::string& id) {
+  const auto rows = tx.query("SELECT state, certificate, error FROM signing_requests WHERE id=$1", {id});
+  if (!rows) return rows.error();
+  if (rows->empty()) return Error(ErrorCode::not_found, "there is no such signing request");
+  return SigningOutcome{rows->at(0).text(0) == "open", rows->at(0).text_or(1, ""), rows->at(0).text_or(2, "")};
+}
+
+Result<std::vector<SigningRequest>> open_signing_requests(store::Transaction& tx, std::int64_t limit) {
+  const auto rows = tx.query(
+      "SELECT id, kind, thing, thing_id, public_key, active FROM signing_requests WHERE state='open' ORDER BY "
+      "created_ms LIMIT $1",
+      {limit});
+  if (!rows) return rows.error();
+  std::vector<SigningRequest> out;
+  for (const store::Row& r : *rows)
+    out.push_back({r.text(0), r.text(1) == "probe", r.text(2), r.text(3), r.text(4), r.integer(5) == 1});
+  return out;
+}
+
+Status finish_signing(store::Transaction& tx, const SigningRequest& request, const std::string& pem, Instant now) {
+  tx.notify(signed_channel);
+  if (const Status s = done(tx.execute(
+          "UPDATE signing_requests SET state='done', certificate=$2 WHERE id=$1 AND state='open'", {request.id, pem}));
+      !s)
+    return s;
+  if (request.probe) return {};
+  const auto info = pki::read_certificate(pem);
+  if (!info) return info.error();
+  const std::string status(
+      to_string(request.active ? fleet::CertificateStatus::active : fleet::CertificateStatus::inactive));
+  const Status inserted =
+      done(tx.execute("INSERT INTO certificates(id, pem, serial, issuer, status, thing, thing_id, not_before_ms, "
+                      "not_after_ms, created_ms, modified_ms) "
+                      "VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+                      {info->fingerprint, pem, info->serial, info->issuer_name, status, text_or_null(request.thing),
+                       text_or_null(request.thing_id), to_ms(info->not_before), to_ms(info->not_after), to_ms(now)}));
+  if (!inserted) return inserted;
+  return publish_certificate(tx, info->fingerprint, now);
+}
+
+Status fail_signing(store::Transaction& tx, const SigningRequest& request, const std::string& why) {
+  tx.notify(signed_channel);
+  return done(tx.execute("UPDATE signing_requests SET state='failed', error=$2 WHERE id=$1 AND state='open'",
+                         {request.id, why}));
+}
+
+Status forget_old_requests(store::Transaction& tx, Instant before) {
+  return done(tx.execute("DELETE FROM signing_requests WHERE state <> 'open' AND created_ms < $1", {to_ms(before)}));
+}
+
+Result<std::optional<CertificateRow>> find_certificate(store::Transaction& tx, const std::string& id) {
+  const auto rows = rows_of(tx.query(fmt::format("SELECT {} FROM certificates WHERE id=$1", columns), {id}));
+  if (!rows) return rows.error();
+  return rows->empty() ? std::optional<CertificateRow>() : rows->at(0);
+}
+
+Result<std::vector<CertificateRow>> certificates_of(store::Transaction& tx, const std::string& thing) {
+  return rows_of(tx.query(fmt::format("SELECT {} FROM certificates WHERE thing=$1 ORDER BY id", columns), {thing}));
+}
+
+Result<std::vector<CertificateRow>> list_certificates(store::Transaction& tx, const std::string& after,
+                                                      std::int64_t limit) {
+  return rows_of(
+      tx.query(fmt::format("SELECT {} FROM certificates WHERE id > $1 ORDER BY id LIMIT $2", columns), {after, limit}));
+}
+
+Status attach_certificate(store::Transaction& tx, const std::string& id, const std::string& thing,
+                          const std::string& thing_id, Instant now) {
+  const auto row = existing(tx, id);
+  if (!row) return row.error();
+  if (!thing.empty() && !row->thing.empty() && row->thing != thing) {
+    return Error(ErrorCode::failed_precondition,
+                 "the certificate is attached to another thing: one thing a certificate");
+  }
+  if (row->thing == thing) return {};
+  const Status changed = done(tx.execute("UPDATE certificates SET thing=$2, thing_id=$3, modified_ms=$4 WHERE id=$1",
+                                         {id, text_or_null(thing), text_or_null(thing_id), to_ms(now)}));
+  if (!changed) return changed;
+  return publish_certificate(tx, id, now);
+}
+
+Status set_certificate_status(store::Transaction& tx, const std::string& id, fleet::CertificateStatus status,
+                              Instant now) {
+  const auto row = existing(tx, id);
+  if (!row) return row.error();
+  if (row->status == status) return {};
+  if (row->status == fleet::CertificateStatus::revoked)
+    return Error(ErrorCode::failed_precondition, "a revoked certificate stays revoked: issue a new one");
+  const Status changed = done(tx.execute("UPDATE certificates SET status=$2, modified_ms=$3 WHERE id=$1",
+                                         {id, std::string(to_string(status)), to_ms(now)}));
+  if (!changed) return changed;
+  return publish_certificate(tx, id, now);
+}
+
+Status revoke_certificate(store::Transaction& tx, const std::string& id, pki::RevocationReason reason, Instant now) {
+  const auto row = existing(tx, id);
+  if (!row) return row.error();
+  if (row->status == fleet::CertificateStatus::revoked) return {};
+  const Status changed = done(tx.execute(
+      "UPDATE certificates SET status='REVOKED', modified_ms=$2, revoked_ms=$2, revoked_reason=$3 WHERE id=$1",
+      {id, to_ms(now), static_cast<std::int64_t>(reason)}));
+  if (!changed) return changed;
+  tx.notify(pki_channel);
+  return publish_certificate(tx, id, now);
+}
+
+Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, Instant now, Millis crl_lifetime) {
+  const auto rows = tx.query(
+      "SELECT serial, revoked_ms, revoked_reason FROM certificates WHERE revoked_ms IS NOT NULL AND not_after_ms > $1 "
+      "ORDER BY revoked_ms",
+      {to_ms(now - crl_lifetime)});
+  if (!rows) return rows.error();
+  std::vector<pki::RevokedEntry> out;
+  for (const store::Row& r : *rows) {
+    out.push_back({r.text(0), instant_from_ms(r.integer(1)), static_cast<pki::RevocationReason>(r.integer_or(2, 0))});
+  }
+  return out;
+}
+
+Result<pki::CertificateState> state_of_serial(store::Transaction& tx, const std::string& serial) {
+  const auto rows = tx.query("SELECT revoked_ms, revoked_reason FROM certificates WHERE serial=$1", {serial});
+  if (!rows) return rows.error();
+  pki::CertificateState state;
+  if (rows->empty()) return state;
+  state.kind = pki::CertificateState::Kind::good;
+  if (rows->at(0).is_null(0)) return state;
+  state.kind = pki::CertificateState::Kind::revoked;
+  state.revoked_at = instant_from_ms(rows->at(0).integer(0));
+  state.reason = static_cast<pki::RevocationReason>(rows->at(0).integer_or(1, 0));
+  return state;
+}
+
+Result<std::optional<CrlRow>> load_crl(store::Transaction& tx) {
+  const auto rows = tx.query("SELECT number, der, this_update_ms, next_update_ms, revocations FROM crl");
+  if (!rows) return rows.error();
+  if (rows->empty()) return std::optional<CrlRow>();
+  const store::Row& r = rows->at(0);
+  return std::optional(
+      CrlRow{r.integer(0), r.bytes(1), instant_from_ms(r.integer(2)), instant_from_ms(r.integer(3)), r.integer(4)});
+}
+
+Status save_crl(store::Transaction& tx, const CrlRow& crl) {
+  return done(
+      tx.execute("INSERT INTO crl(one, number, der, this_update_ms, next_update_ms, revocations) VALUES(1, $1, $2, $3, "
+                 "$4, $5) ON CONFLICT(one) DO UPDATE SET "
+                 "number=excluded.number, der=excluded.der, this_update_ms=excluded.this_update_ms, "
+                 "next_update_ms=excluded.next_update_ms, revocations=excluded.revocations",
+                 {crl.number, crl.der, to_ms(crl.this_update), to_ms(crl.next_update), crl.revocations}));
+}
+
+Result<std::int64_t> revocation_count(store::Transaction& tx) {
+  const auto rows = tx.query("SELECT count(*) FROM certificates WHERE revoked_ms IS NOT NULL");
+  if (!rows) return rows.error();
+  return rows->at(0).integer(0);
+}
+
+}  // namespace fleetward::repository

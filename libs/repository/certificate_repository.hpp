@@ -1,0 +1,89 @@
+// Certificates, requests to sign them, and the CRL: the only code that writes their tables. All functions run inside a
+// store transaction; a change that gateways must know puts its record on topic `certificates` in the same transaction.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fleet/access.hpp"
+#include "pki/crl.hpp"
+#include "pki/ocsp.hpp"
+#include "repository/outbox.hpp"
+
+namespace fleetward::repository {
+
+inline constexpr std::string_view pki_channel = "pki";        // wakes the authority: something to sign or to revoke
+inline constexpr std::string_view signed_channel = "signed";  // wakes those who wait for a signature
+
+struct CertificateRow {
+  std::string id;  // fingerprint
+  std::string pem;
+  std::string serial;
+  std::string issuer;
+  fleet::CertificateStatus status = fleet::CertificateStatus::active;
+  std::string thing;  // empty: attached to none
+  std::string thing_id;
+  Instant not_before;
+  Instant not_after;
+  Instant created;
+  Instant modified;
+  std::optional<Instant> revoked;
+};
+
+// What the pki role is asked for: a certificate over this key. A probe's is returned in the request and kept nowhere
+// else.
+struct SigningRequest {
+  std::string id;
+  bool probe = false;
+  std::string thing;  // may be empty: attached later
+  std::string thing_id;
+  std::string public_key_pem;
+  bool active = true;  // status of the certificate
+};
+struct SigningOutcome {
+  bool open = true;
+  std::string certificate_pem;
+  std::string error;
+};
+
+Status ask_for_certificate(store::Transaction& tx, const SigningRequest& request, Instant now);
+Result<SigningOutcome> signing_outcome(store::Transaction& tx, const std::string& id);
+// For the pki role.
+Result<std::vector<SigningRequest>> open_signing_requests(store::Transaction& tx, std::int64_t limit);
+Status finish_signing(store::Transaction& tx, const SigningRequest& request, const std::string& certificate_pem,
+                      Instant now);
+Status fail_signing(store::Transaction& tx, const SigningRequest& request, const std::string& why);
+Status forget_old_requests(store::Transaction& tx, Instant before);
+
+Result<std::optional<CertificateRow>> find_certificate(store::Transaction& tx, const std::string& id);
+Result<std::vector<CertificateRow>> certificates_of(store::Transaction& tx, const std::string& thing);
+// By id, those after `after`.
+Result<std::vector<CertificateRow>> list_certificates(store::Transaction& tx, const std::string& after,
+                                                      std::int64_t limit);
+
+// not_found; failed_precondition: attached to another thing, or revoked. Thing empty: detach.
+Status attach_certificate(store::Transaction& tx, const std::string& id, const std::string& thing,
+                          const std::string& thing_id, Instant now);
+// ACTIVE and INACTIVE; a revoked one never comes back (failed_precondition).
+Status set_certificate_status(store::Transaction& tx, const std::string& id, fleet::CertificateStatus status,
+                              Instant now);
+// For good. Again is no error.
+Status revoke_certificate(store::Transaction& tx, const std::string& id, pki::RevocationReason reason, Instant now);
+
+// Revoked ones that belong into the CRL of `now`: until one CRL past their expiry.
+Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, Instant now, Millis crl_lifetime);
+Result<pki::CertificateState> state_of_serial(store::Transaction& tx, const std::string& serial);
+
+struct CrlRow {
+  std::int64_t number = 0;
+  Bytes der;
+  Instant this_update;
+  Instant next_update;
+  std::int64_t revocations = 0;  // how many there were ever when it was made: another number means it is behind
+};
+Result<std::optional<CrlRow>> load_crl(store::Transaction& tx);
+Status save_crl(store::Transaction& tx, const CrlRow& crl);
+Result<std::int64_t> revocation_count(store::Transaction& tx);
+
+}  // namespace fleetward::repository
