@@ -45,6 +45,22 @@ std::string stopwatch_text(const json::Value& action) {
   return out;
 }
 
+// A list inside the action as a table of its own; nothing when it is empty.
+void print_table(const Invocation& invocation, const json::Value& action, std::string_view member,
+                 const std::vector<Column>& columns) {
+  const auto list = action.find(member);
+  if (list == action.end() || !list->is_array() || list->empty()) return;
+  std::vector<std::string> headings;
+  for (const Column& column : columns) headings.emplace_back(column.heading);
+  Table table(headings);
+  for (const json::Value& item : *list) {
+    std::vector<std::string> cells;
+    for (const Column& column : columns) cells.push_back(column.text(item));
+    table.add(std::move(cells));
+  }
+  invocation.out << "\n" << table.to_text("");
+}
+
 ExitCode run_show(Invocation& invocation, ApiClient& api) {
   const Result<json::Value> action = api.get(action_path(invocation.arguments()[0]));
   if (!action) return invocation.fail(action.error());
@@ -55,12 +71,13 @@ ExitCode run_show(Invocation& invocation, ApiClient& api) {
   columns.push_back(time_column("LEASE END", "leaseEnd"));
   columns.push_back({"STOPWATCH", stopwatch_text});
   const ExitCode printed = print_object(invocation, *action, columns);
-  if (invocation.wants_json() || !action->contains("steps")) return printed;
-  Table table({"TIME", "STEP", "BY", "WHY"});
-  for (const json::Value& step : (*action)["steps"]) {
-    table.add({time_of(step, "time"), text_of(step, "step"), text_of(step, "actor"), text_of(step, "why")});
-  }
-  invocation.out << "\n" << table.to_text("No steps.");
+  if (invocation.wants_json()) return printed;
+  print_table(invocation, *action, "steps",
+              {time_column("TIME", "time"), member_column("STEP", "step"), member_column("BY", "actor"),
+               member_column("WHY", "why")});
+  print_table(invocation, *action, "evidence",
+              {time_column("TIME", "time"), member_column("EVIDENCE", "kind"), member_column("WHERE", "where"),
+               member_column("GOOD", "good"), member_column("SEEN", "text")});
   return printed;
 }
 

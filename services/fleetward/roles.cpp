@@ -4,6 +4,7 @@
 #include "services/detector/detector.hpp"
 #include "services/fleetward/process.hpp"
 #include "services/gateway/gateway.hpp"
+#include "services/historian/historian.hpp"
 #include "services/pki/authority_files.hpp"
 #include "services/pki/pki_service.hpp"
 
@@ -43,6 +44,11 @@ Result<runtime::Module> make_detector(const Parts& parts) {
                                                                     parts.detector_loop, parts.metrics, parts.random));
 }
 
+Result<runtime::Module> make_historian(const Parts& parts) {
+  return module_of("historian", std::make_shared<historian::Historian>(historian::HistorianSettings(), parts.bus,
+                                                                       parts.store, parts.control_loop, parts.metrics));
+}
+
 Result<runtime::Module> make_gateway(const Parts& parts) {
   const Result<std::string> certificate = pki_file(parts, "server.crt");
   if (!certificate) return certificate.error();
@@ -73,6 +79,7 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
 const std::vector<Role>& all_roles() {
   static const std::vector<Role> roles{
       {"pki", make_pki},
+      {"historian", make_historian},
       {"detector", make_detector},
       {"gateway", make_gateway},
   };
