@@ -1,0 +1,248 @@
+#include "services/responder/responder.hpp"
+
+#include "core/fault.hpp"
+#include "fleet/cloud_event.hpp"
+#include "fleet/topics.hpp"
+#include "log/log.hpp"
+#include "repository/effects.hpp"
+#include "services/responder/state.hpp"
+
+namespace fleetward::responder {
+namespace {
+
+constexpr std::size_t batch_records = 200;
+constexpr Millis poll_wait{2'000};
+constexpr Millis pause_after_failure{500};
+constexpr Millis leases_every{2'000};
+constexpr Millis effects_kept = std::chrono::hours(24 * 35);  // longer than violations stay on their topic
+const std::string effects_of = "responder";
+
+int severity_rank(const repository::Policy& policy, const fleet::ViolationEvent& v) {
+  const respond::PlaybookEntry* entry = respond::find_entry(policy.playbook, v);
+  if (entry == nullptr) return 3;
+  return entry->severity == "critical" ? 0 : entry->severity == "error" ? 1 : 2;
+}
+
+template <class T>
+std::vector<T> parse_all(const std::vector<bus::Record>& records, Result<T> (*parse)(const json::Value&)) {
+  std::vector<T> out;
+  for (const bus::Record& r : records) {
+    const auto event = r.value ? fleet::parse_cloud_event(*r.value)
+                               : Result<fleet::CloudEvent>(ErrorCode::invalid_argument, "no value");
+    auto parsed = event.ok() ? parse(event->data) : Result<T>(event.error());
+    if (parsed) out.push_back(std::move(*parsed));
+    else
+      log::error(
+          "bad_record",
+          {{"topic", r.topic}, {"partition", r.partition}, {"offset", r.offset}, {"error", parsed.error().message}});
+  }
+  return out;
+}
+
+std::vector<bus::Position> next_offsets(const std::vector<bus::Record>& records) {
+  std::map<std::int32_t, std::int64_t> next;
+  for (const bus::Record& r : records) next[r.partition] = std::max(next[r.partition], r.offset + 1);
+  std::vector<bus::Position> out;
+  for (const auto& [partition, offset] : next) out.push_back({partition, offset});
+  return out;
+}
+
+}  // namespace
+
+Responder::State::State(ResponderConfig c, store::Store& s, bus::Bus& b, async::Scheduler& sch, metrics::Registry& m)
+    : config(std::move(c)),
+      store(s),
+      bus(b),
+      scheduler(sch),
+      scope(sch, "responder"),
+      wake(s.listen(sch, std::string(repository::actions_channel))),
+      decisions(m.counter("fleetward_responder_violations_total", "Violation events that were decided on.")),
+      verified(m.counter("fleetward_responder_verified_total", "Actions proven to be in effect.")),
+      failed(m.counter("fleetward_responder_failed_total", "Actions that were not proven in time.")),
+      drifted(m.counter("fleetward_responder_drifted_total", "Proven actions that were found not to hold any more.")),
+      time_to_cut(m.histogram("fleetward_responder_received_to_enforced_seconds",
+                              "From the report's arrival to the gateway's enforcement.", metrics::latency_bounds())) {}
+
+void Responder::State::on_gateway(const bus::Record& record) {
+  for (auto& h : parse_all<fleet::GatewayHeartbeat>({record}, fleet::gateway_heartbeat_from_json)) {
+    if (h.stopping) gateways.erase(h.instance);
+    else gateways[h.instance] = std::move(h);
+  }
+}
+
+std::vector<fleet::GatewayHeartbeat> Responder::State::live_gateways() const {
+  std::vector<fleet::GatewayHeartbeat> out;
+  for (const auto& [instance, h] : gateways) {
+    if (h.lease_end > scheduler.now()) out.push_back(h);
+  }
+  return out;
+}
+
+async::Task<Status> Responder::State::decide_batch(const std::vector<bus::Record>& records) {
+  auto events = parse_all<fleet::ViolationEvent>(records, fleet::violation_event_from_json);
+  // Severest first, then by thing: locks are taken in one order.
+  std::stable_sort(events.begin(), events.end(), [this](const auto& a, const auto& b) {
+    return std::pair(severity_rank(config.policy, a), std::string_view(a.thing)) <
+           std::pair(severity_rank(config.policy, b), std::string_view(b.thing));
+  });
+  const Instant now = scheduler.now();
+  const repository::Policy& policy = config.policy;
+  std::function<Status(store::Transaction&)> work = [&events, &policy, now](store::Transaction& tx) -> Status {
+    for (const fleet::ViolationEvent& event : events) {
+      const auto first = repository::first_time(tx, effects_of, fleet::event_id(event), now);
+      if (!first) return first.error();
+      if (!*first) continue;
+      const auto decided = repository::decide(tx, policy, event, now);
+      if (!decided) return decided.error();
+    }
+    return {};
+  };
+  const Status done = co_await store::transact(store, scheduler, work);
+  if (done.ok()) decisions.add(events.size());
+  co_return done;
+}
+
+async::Task<void> Responder::State::consume_violations() {
+  while (!scope.stopping()) {
+    const auto some = co_await violations->poll(batch_records, poll_wait);
+    if (!some) {
+      log::error("violations_poll_failed", {{"error", some.error().message}});
+      co_await scope.sleep(pause_after_failure);
+      continue;
+    }
+    ready = true;
+    if (some->records.empty()) continue;
+    Status done = co_await decide_batch(some->records);
+    while (!done && !scope.stopping()) {
+      log::error("decision_failed", {{"error", done.error().message}});
+      co_await scope.sleep(pause_after_failure);
+      done = co_await decide_batch(some->records);
+    }
+    if (!done) co_return;
+    fault::crash_here("responder.after_decision");
+    const Status committed = co_await violations->commit(next_offsets(some->records));
+    if (!committed) log::warn("violations_commit_failed", {{"error", committed.error().message}});
+  }
+}
+
+async::Task<Status> Responder::State::note_batch(const std::vector<bus::Record>& records) {
+  const auto events = parse_all<fleet::EnforcementEvent>(records, fleet::enforcement_event_from_json);
+  const Instant now = scheduler.now();
+  std::function<Status(store::Transaction&)> work = [&events, now](store::Transaction& tx) -> Status {
+    for (const fleet::EnforcementEvent& e : events) {
+      if (e.kind == fleet::EnforcementKind::connect_refused || e.kind == fleet::EnforcementKind::would_refuse ||
+          e.access_version == 0 || !e.level)
+        continue;
+      const auto first = repository::first_time(tx, effects_of, e.id, now);
+      if (!first) return first.error();
+      if (!*first) continue;
+      const bool good = e.sessions_left == 0 && e.kind != fleet::EnforcementKind::would_cut;
+      const std::string text = e.kind == fleet::EnforcementKind::session_cut ? "the live session was cut"
+                               : e.kind == fleet::EnforcementKind::would_cut
+                                   ? "the gateway observes only: the session was left alone"
+                               : good ? "the hold is in force, there was no session"
+                                      : "the hold is in force, a session was left open";
+      const Status noted =
+          repository::note_enforced(tx, e.thing, e.access_version, {e.time, "gateway", e.gateway, good, text}, now);
+      if (!noted) return noted;
+    }
+    return {};
+  };
+  const Status done = co_await store::transact(store, scheduler, work);
+  co_return done;
+}
+
+async::Task<void> Responder::State::consume_enforcement() {
+  while (!scope.stopping()) {
+    const auto some = co_await enforcement->poll(batch_records, poll_wait);
+    if (!some) {
+      log::error("enforcement_poll_failed", {{"error", some.error().message}});
+      co_await scope.sleep(pause_after_failure);
+      continue;
+    }
+    if (some->records.empty()) continue;
+    Status done = co_await note_batch(some->records);
+    while (!done && !scope.stopping()) {
+      log::error("enforcement_failed", {{"error", done.error().message}});
+      co_await scope.sleep(pause_after_failure);
+      done = co_await note_batch(some->records);
+    }
+    if (!done) co_return;
+    const Status committed = co_await enforcement->commit(next_offsets(some->records));
+    if (!committed) log::warn("enforcement_commit_failed", {{"error", committed.error().message}});
+  }
+}
+
+async::Task<void> Responder::State::keep_leases() {
+  while (true) {
+    const bool whole = co_await scope.sleep(leases_every);
+    if (!whole) co_return;
+    const Instant now = scheduler.now();
+    std::function<Status(store::Transaction&)> work = [now](store::Transaction& tx) -> Status {
+      if (const Status ended = repository::end_leases(tx, effects_of, now); !ended) return ended;
+      const auto pruned = repository::prune_effects(tx, effects_of, now, effects_kept);
+      return pruned.ok() ? Status() : Status(pruned.error());
+    };
+    const Status done = co_await store::transact(store, scheduler, work);
+    if (!done) log::error("leases_failed", {{"error", done.error().message}});
+  }
+}
+
+Responder::Responder(ResponderConfig config, store::Store& store, bus::Bus& bus, async::Scheduler& scheduler,
+                     metrics::Registry& metrics)
+    : state_(std::make_shared<State>(std::move(config), store, bus, scheduler, metrics)) {}
+Responder::~Responder() = default;
+
+Status Responder::start() {
+  Status started;
+  async::run_on(state_->scheduler, [&] {
+    State* state = state_.get();
+    const auto subscribe = [state](std::string_view topic) {
+      return state->bus.subscribe(state->scheduler, {"responder", std::string(topic), state->config.instance});
+    };
+    auto violations = subscribe(fleet::topic::violations);
+    auto enforcement = subscribe(fleet::topic::enforcement);
+    if (!violations || !enforcement) {
+      started = violations ? enforcement.error() : violations.error();
+      return;
+    }
+    state->violations = std::move(*violations);
+    state->enforcement = std::move(*enforcement);
+    state->gateways_follower = std::make_unique<bus::TableFollower>(
+        state->bus, state->scheduler, std::string(fleet::topic::gateways), std::string(fleet::header::version),
+        bus::TableFollower::Callbacks{[state](const bus::Record& r) { state->on_gateway(r); },
+                                      {},
+                                      [](const Error& e) {
+                                        log::error("table_read_failed", {{"error", e.message}});
+                                      },
+                                      {}});
+    state->scope.spawn("gateways", state->gateways_follower->run(state->scope));
+    state->scope.spawn("violations", state->consume_violations());
+    state->scope.spawn("enforcement", state->consume_enforcement());
+    state->scope.spawn("leases", state->keep_leases());
+    state->scope.spawn("actions", state->watch_actions());
+  });
+  return started;
+}
+
+void Responder::stop(Millis limit) {
+  async::run_on(state_->scheduler, [state = state_.get()] {
+    state->scope.request_stop();
+    state->gateways_follower->wake();
+    state->violations->wake();
+    state->enforcement->wake();
+    state->wake->wake();
+  });
+  if (!state_->scope.join(limit)) log::error("responder_did_not_stop", {});
+  async::run_on(state_->scheduler, [state = state_.get()] {
+    state->violations.reset();
+    state->enforcement.reset();
+    state->gateways_follower.reset();
+  });
+}
+
+Status Responder::ready() const {
+  return state_->ready ? Status() : Status(Error(ErrorCode::unavailable, "no violations were read yet"));
+}
+
+}  // namespace fleetward::responder
