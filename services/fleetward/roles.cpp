@@ -7,6 +7,7 @@
 #include "services/historian/historian.hpp"
 #include "services/pki/authority_files.hpp"
 #include "services/pki/pki_service.hpp"
+#include "services/responder/responder.hpp"
 
 namespace fleetward::program {
 namespace {
@@ -49,6 +50,24 @@ Result<runtime::Module> make_historian(const Parts& parts) {
                                                                        parts.store, parts.control_loop, parts.metrics));
 }
 
+Result<runtime::Module> make_responder(const Parts& parts) {
+  const ResponderSettings& s = parts.settings.responder;
+  Result<respond::Playbook> playbook = read_playbook(s.playbook);
+  if (!playbook) return playbook.error().with_context("responder.playbook");
+  const Result<std::string> root = pki_file(parts, "root.crt");
+  if (!root) return root.error();
+  const Result<std::string> issuing = pki_file(parts, "issuing.crt");
+  if (!issuing) return issuing.error();
+  responder::ResponderConfig config;
+  config.policy = {.playbook = std::move(*playbook), .enforcing = s.mode == "enforce"};
+  config.ca_pem = *root;
+  config.issuer_pem = *issuing;
+  config.pki_url = parts.settings.pki.public_url;
+  config.verify_limit = s.verify_limit;
+  return module_of("responder", std::make_shared<responder::Responder>(std::move(config), parts.store, parts.bus,
+                                                                       parts.control_loop, parts.metrics));
+}
+
 Result<runtime::Module> make_gateway(const Parts& parts) {
   const Result<std::string> certificate = pki_file(parts, "server.crt");
   if (!certificate) return certificate.error();
@@ -78,10 +97,8 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
 
 const std::vector<Role>& all_roles() {
   static const std::vector<Role> roles{
-      {"pki", make_pki},
-      {"historian", make_historian},
-      {"detector", make_detector},
-      {"gateway", make_gateway},
+      {"pki", make_pki},           {"historian", make_historian}, {"responder", make_responder},
+      {"detector", make_detector}, {"gateway", make_gateway},
   };
   return roles;
 }

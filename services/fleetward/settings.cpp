@@ -1,6 +1,6 @@
 #include "services/fleetward/settings.hpp"
 
-#include "core/text.hpp"
+#include "config/yaml.hpp"
 
 namespace fleetward::program {
 namespace {
@@ -69,6 +69,11 @@ config::Section describe_responder(ResponderSettings& c) {
   s.text("playbook", c.playbook, "YAML file that says which violation leads to which action; empty: none");
   s.duration("verify_limit", c.verify_limit, "How long an action may take to be proven before it has failed",
              Millis(1'000), Millis(600'000));
+  s.check([&c]() -> Status {
+    const Result<respond::Playbook> playbook = read_playbook(c.playbook);
+    if (!playbook) return playbook.error().with_context("playbook");
+    return {};
+  });
   return s;
 }
 
@@ -99,6 +104,15 @@ config::Config describe(Settings& settings) {
   config.add(describe_notifier(settings.notifier));
   config.add(describe_operations(settings.operations));
   return config;
+}
+
+Result<respond::Playbook> read_playbook(const std::string& path) {
+  if (path.empty()) return respond::Playbook();
+  const Result<config::YamlDocument> document = config::read_yaml_file(path);
+  if (!document) return document.error();
+  auto playbook = respond::playbook_from_json(document->value);
+  if (!playbook) return playbook.error().with_context(path);
+  return playbook;
 }
 
 Status load_settings(const Invocation& invocation, Settings& settings) {

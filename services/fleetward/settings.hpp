@@ -11,6 +11,7 @@
 #include "config/config.hpp"
 #include "core/result.hpp"
 #include "fleet/names.hpp"
+#include "respond/playbook.hpp"
 #include "services/fleetward/command.hpp"
 
 namespace fleetward::program {
@@ -81,6 +82,9 @@ struct Settings {
 
 // The description over `settings`, which must outlive it.
 config::Config describe(Settings& settings);
+
+// The playbook of `path`; an empty path is an empty playbook.
+Result<respond::Playbook> read_playbook(const std::string& path);
 
 // Fills `settings` from --config FILE, the environment and the --section.key flags of a command that takes settings.
 Status load_settings(const Invocation& invocation, Settings& settings);

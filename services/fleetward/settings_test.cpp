@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <fstream>
 #include <sstream>
 
 #include "services/fleetward/api_client.hpp"
@@ -38,6 +41,20 @@ TEST(SettingsTest, CheckConfigTellsEveryProblemAndDoesNotRun) {
   EXPECT_THAT(outcome.err, HasSubstr("FLEETWARD_RESPONDER_MODE: is 'enforced'"));
   EXPECT_THAT(run({"run", "all", "--check-config", "--fleetward.account=12345678901x"}).err, HasSubstr("12 digits"));
   EXPECT_THAT(run({"run", "all", "--check-config", "--pki.public_url=https://x"}).err, HasSubstr("http://"));
+}
+
+TEST(SettingsTest, CheckConfigReadsThePlaybookToo) {
+  const std::string path = testing::TempDir() + "playbook_" + std::to_string(::getpid());
+  const auto checked = [&](std::string_view text) {
+    std::ofstream(path) << text;
+    return run({"run", "all", "--check-config", "--responder.playbook=" + path});
+  };
+  EXPECT_EQ(checked("entries: [{name: a, level: isolate, mode: act}]\n").code, ExitCode::ok);
+  const Outcome wrong = checked("entries: [{name: a, levle: isolate}]\n");
+  EXPECT_EQ(wrong.code, ExitCode::failed);
+  EXPECT_THAT(wrong.err, HasSubstr("levle"));
+  std::remove(path.c_str());
+  EXPECT_THAT(run({"run", "all", "--check-config", "--responder.playbook=/nowhere"}).err, HasSubstr("/nowhere"));
 }
 
 TEST(SettingsTest, UnknownRolesAreUsageErrors) {
