@@ -1,6 +1,7 @@
 // The real client: HTTPS to the API, and where its address, token and authority are looked for.
 #include <fmt/format.h>
 
+#include <csignal>
 #include <future>
 
 #include "async/scope.hpp"
@@ -69,10 +70,21 @@ Error error_of(const http::Response& response) {
   }
 }
 
+// The thread gets no signals: Ctrl-C is for the main thread, which may wait for it.
+std::unique_ptr<async::LoopThread> make_quiet_loop() {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  auto loop = std::make_unique<async::LoopThread>("api-client");
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return loop;
+}
+
 class HttpApiClient final : public ApiClient {
  public:
   HttpApiClient(std::string base, std::string token, std::shared_ptr<const net::TlsContext> tls)
-      : base_(std::move(base)), token_(std::move(token)), tls_(std::move(tls)), loop_("api-client") {}
+      : base_(std::move(base)), token_(std::move(token)), tls_(std::move(tls)), loop_(make_quiet_loop()) {}
 
   Result<json::Value> call(std::string_view method, std::string_view target,
                            const std::optional<json::Value>& body) override {
@@ -104,11 +116,11 @@ class HttpApiClient final : public ApiClient {
   }
 
   Result<http::Response> send(http::ClientRequest request) {
-    async::Scope scope(loop_, "api-call");
+    async::Scope scope(*loop_, "api-call");
     Answer answer;
     std::future<Result<http::Response>> future = answer.get_future();
     http::ClientOptions options{.tls = tls_, .timeout = Millis(30'000)};
-    scope.spawn("call", run(loop_, std::move(request), std::move(options), answer));
+    scope.spawn("call", run(*loop_, std::move(request), std::move(options), answer));
     Result<http::Response> response = future.get();
     scope.join(Millis(1'000));
     return response;
@@ -117,7 +129,7 @@ class HttpApiClient final : public ApiClient {
   std::string base_;
   std::string token_;
   std::shared_ptr<const net::TlsContext> tls_;
-  async::LoopThread loop_;
+  std::unique_ptr<async::LoopThread> loop_;
 };
 
 }  // namespace
