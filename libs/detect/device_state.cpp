@@ -14,16 +14,6 @@ Error broken() { return {ErrorCode::corrupted, "device checkpoint is not what wa
 
 }  // namespace
 
-std::uint64_t pack(const BehaviorState& s) {
-  return s.bad | std::uint64_t{s.good} << 8 | std::uint64_t{s.decided} << 16 | std::uint64_t{s.in_alarm} << 24 |
-         std::uint64_t{s.last_seconds} << 32;
-}
-
-BehaviorState unpack(std::uint64_t w) {
-  const auto byte = [w](int at) { return static_cast<std::uint8_t>(w >> at); };
-  return {byte(0), byte(8), byte(16), byte(24), static_cast<std::uint32_t>(w >> 32)};
-}
-
 double RingView::value(std::int64_t pane) const { return std::bit_cast<double>(words_[1 + slot(pane)]); }
 void RingView::set_value(std::int64_t pane, double v) { words_[1 + slot(pane)] = std::bit_cast<std::uint64_t>(v); }
 

@@ -36,8 +36,15 @@ struct BehaviorState {
   std::uint8_t in_alarm = 0;
   std::uint32_t last_seconds = 0;  // of the last datapoint, observed time
 };
-std::uint64_t pack(const BehaviorState& state);
-BehaviorState unpack(std::uint64_t word);
+inline std::uint64_t pack(const BehaviorState& s) {
+  return s.bad | std::uint64_t{s.good} << 8 | std::uint64_t{s.decided} << 16 | std::uint64_t{s.in_alarm} << 24 |
+         std::uint64_t{s.last_seconds} << 32;
+}
+
+inline BehaviorState unpack(std::uint64_t w) {
+  const auto byte = [w](int at) { return static_cast<std::uint8_t>(w >> at); };
+  return {byte(0), byte(8), byte(16), byte(24), static_cast<std::uint32_t>(w >> 32)};
+}
 
 struct Alarm {
   std::uint16_t behavior = 0;

@@ -61,8 +61,7 @@ Device* PartitionEngine::find_or_add(std::string_view name) {
 void PartitionEngine::forget(Device& device) {
   forgotten_.push_back(device.name);
   index_.erase(device.name);
-  if (device.dirty) std::erase(dirty_, &device);
-  device = Device{};
+  device = Device{};  // not dirty any more: its place in dirty_ is passed over
   free_.push_back(&device);
 }
 
@@ -115,6 +114,7 @@ std::vector<StateChange> PartitionEngine::take_changes() {
   }
   forgotten_.clear();
   for (Device* device : dirty_) {
+    if (!device->dirty) continue;
     device->dirty = false;
     out.push_back({device->name, encode(*device)});
   }
