@@ -160,7 +160,7 @@ std::string help_text() {
       "usage: fleetsim [OPTION...]\n\n"
       "Many simulated devices in one process: real MQTT (3.1.1 and 5) over mutual TLS, Device Defender reports, and a\n"
       "Mirai infection on demand. What it sends depends on the seed alone.\n\n"
-      "example: fleetsim --interval 2 --attack cam-017 --attack-after 10 --duration 60 --acked "
+      "example: fleetsim --interval 2 --attack cam-018 --attack-after 10 --duration 60 --acked "
       "acked.jsonl\n\noptions:\n";
   std::size_t width = 0;
   for (const Flag& flag : flags()) width = std::max(width, flag.name.size() + flag.value.size() + 3);

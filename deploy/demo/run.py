@@ -25,7 +25,7 @@ from processes import Processes, free_ports  # noqa: E402
 from story import Story  # noqa: E402
 
 READY_SECONDS = 40
-ATTACKED = "cam-017"
+ATTACKED = "cam-018"
 ATTACK_AFTER_SECONDS = 12
 REPORT_SECONDS = 2
 

@@ -99,7 +99,7 @@ std::vector<Option> filters_and_limit() {
 Command alarms_list_command() {
   return {.name = "alarms list",
           .summary = "Lists what is in alarm now, with expected and seen",
-          .detail = "example: fleetward alarms list --thing cam-017",
+          .detail = "example: fleetward alarms list --thing cam-018",
           .options = filters_and_limit(),
           .run_with_api = run_list};
 }

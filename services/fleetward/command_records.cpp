@@ -8,7 +8,7 @@
 namespace fleetward::program {
 namespace {
 
-// "cam-017 (in_effect), cam-018 (failed)"
+// "cam-018 (in_effect), cam-018 (failed)"
 std::string members(const json::Value& incident) {
   std::string out;
   const auto list = incident.find("members");

@@ -117,7 +117,7 @@ Command things_show_command() {
   return {.name = "things show",
           .arguments = "DEVICE",
           .summary = "Shows one thing: connection, alarms, holds, certificates",
-          .detail = "example: fleetward things show cam-017",
+          .detail = "example: fleetward things show cam-018",
           .arguments_min = 1,
           .arguments_max = 1,
           .run_with_api = run_show};
@@ -129,7 +129,7 @@ Command things_quarantine_command() {
           .summary = "Takes a thing off the network until it is released",
           .detail =
               "isolate: it may not connect. restrict: it may connect, only to be mended.\n"
-              "example: fleetward things quarantine cam-017 --reason \"lost in the field\"",
+              "example: fleetward things quarantine cam-018 --reason \"lost in the field\"",
           .options = {{"reason", "TEXT", "why"}, {"level", "isolate|restrict", "how strictly (default: isolate)"}},
           .arguments_min = 1,
           .arguments_max = 1,
@@ -142,7 +142,7 @@ Command things_release_command() {
           .summary = "Ends every hold on a thing",
           .detail =
               "A revoked certificate stays revoked: such a device must be enrolled anew.\n"
-              "example: fleetward things release cam-017 --reason \"re-imaged\"",
+              "example: fleetward things release cam-018 --reason \"re-imaged\"",
           .options = {{"reason", "TEXT", "why it is trusted again"}},
           .arguments_min = 1,
           .arguments_max = 1,

@@ -86,7 +86,7 @@ Command why_command() {
   return {.name = "why",
           .arguments = "DEVICE",
           .summary = "Tells why a device is as it is: alarms, what was done, what to do",
-          .detail = "example: fleetward why cam-017",
+          .detail = "example: fleetward why cam-018",
           .arguments_min = 1,
           .arguments_max = 1,
           .run_with_api = run_why};
