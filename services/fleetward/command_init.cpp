@@ -1,6 +1,7 @@
 // init: a data folder with everything that the server needs before its first start.
 #include <fmt/format.h>
 
+#include "auth/credentials.hpp"
 #include "core/text.hpp"
 #include "crypto/random.hpp"
 #include "services/fleetward/commands.hpp"
@@ -10,6 +11,18 @@
 
 namespace fleetward::program {
 namespace {
+
+// Made once. Whoever can read the data folder is the administrator; the server reads both files at its start.
+Status make_administrator(const std::string& folder, crypto::Random& random) {
+  const std::string token_path = folder + "/admin-token";
+  if (!file_exists(token_path)) {
+    const Status written = write_file(token_path, auth::new_token(random) + "\n", Secrecy::secret);
+    if (!written) return written;
+  }
+  const std::string key_path = folder + "/admin-aws.json";
+  if (file_exists(key_path)) return {};
+  return write_file(key_path, auth::to_json_text(auth::new_access_key(random)) + "\n", Secrecy::secret);
+}
 
 ExitCode run_init(Invocation& invocation) {
   Settings settings;
@@ -24,6 +37,8 @@ ExitCode run_init(Invocation& invocation) {
   const Status authority =
       pki_role::bootstrap_authority(folder + "/pki", settings.installation.host_names, now, random);
   if (!authority) return invocation.fail(authority.error().with_context("certificate authority"));
+  const Status administrator = make_administrator(folder, random);
+  if (!administrator) return invocation.fail(administrator.error().with_context("administrator's secrets"));
   invocation.out << fmt::format("{} is ready\n", printable(folder, 4096));
   return ExitCode::ok;
 }

@@ -5,11 +5,14 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "auth/credentials.hpp"
 #include "services/fleetward/api_client.hpp"
 #include "services/fleetward/commands.hpp"
+#include "services/fleetward/files.hpp"
 
 namespace fleetward::program {
 namespace {
@@ -67,6 +70,30 @@ TEST(SettingsTest, ConfigListsEverySettingWithItsVariable) {
   const Outcome outcome = run({"config"});
   EXPECT_THAT(outcome.out, HasSubstr("FLEETWARD_GATEWAY_PORT"));
   EXPECT_THAT(outcome.out, HasSubstr("FLEETWARD_FLEETWARD_DATA_DIR"));
+}
+
+TEST(InitTest, MakesWhatIsMissingAndKeepsWhatIsThere) {
+  const std::string folder = testing::TempDir() + "init_" + std::to_string(::getpid());
+  std::filesystem::remove_all(folder);
+  const Outcome first = run({"init", "--data-dir", folder});
+  ASSERT_EQ(first.code, ExitCode::ok) << first.err;
+  const std::string token = *read_file(folder + "/admin-token");
+  const std::string key = *read_file(folder + "/admin-aws.json");
+  const std::string root = *read_file(folder + "/pki/root.crt");
+  EXPECT_GE(token.size(), 32U);
+  EXPECT_EQ(first.out.find(token.substr(0, 8)), std::string::npos) << "a secret is never printed";
+  EXPECT_TRUE(auth::access_key_from_json(key));
+  for (const char* secret : {"/admin-token", "/admin-aws.json", "/pki/root.key", "/pki/issuing.key"}) {
+    EXPECT_EQ(std::filesystem::status(folder + secret).permissions(),
+              std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
+        << secret;
+  }
+  EXPECT_EQ(std::filesystem::status(folder).permissions(), std::filesystem::perms::owner_all);
+  ASSERT_EQ(run({"init", "--fleetward.data_dir", folder}).code, ExitCode::ok);
+  EXPECT_EQ(*read_file(folder + "/admin-token"), token);
+  EXPECT_EQ(*read_file(folder + "/admin-aws.json"), key);
+  EXPECT_EQ(*read_file(folder + "/pki/root.crt"), root);
+  std::filesystem::remove_all(folder);
 }
 
 TEST(SettingsTest, ANewInstallationObserves) { EXPECT_EQ(Settings().responder.mode, "observe"); }
