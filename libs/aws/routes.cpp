@@ -1,0 +1,249 @@
+#include "aws/routes.hpp"
+
+#include <charconv>
+
+#include "core/text.hpp"
+#include "fleet/names.hpp"
+
+namespace fleetward::aws {
+namespace {
+
+std::vector<std::string> segments_of(std::string_view path) {
+  std::vector<std::string> out;
+  for (const std::string_view s : split(path, '/')) out.emplace_back(s);
+  return out;
+}
+
+bool is_parameter(const std::string& segment) {
+  return segment.size() > 2 && segment.front() == '{' && segment.back() == '}';
+}
+
+std::optional<std::int64_t> integer_of(std::string_view text) {
+  std::int64_t n = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (failed != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return n;
+}
+
+std::optional<Instant> time_of(std::string_view text) {
+  const auto rfc = parse_rfc3339(text);
+  if (rfc) return *rfc;
+  const std::string copy(text);
+  char* end = nullptr;
+  const double seconds = std::strtod(copy.c_str(), &end);
+  if (copy.empty() || *end != '\0' || !(seconds >= 0) || seconds > 253'402'300'799.0) return std::nullopt;
+  return instant_from_ms(static_cast<std::int64_t>(seconds * 1000));
+}
+
+// Takes members out of a request, collects what is wrong.
+class Taker {
+ public:
+  explicit Taker(Arguments& into) : into_(into) {}
+
+  void take(const Member& m, const std::optional<std::string>& given) {
+    if (!given) {
+      if (m.required) problems_.push_back(fmt::format("{} is required", m.name));
+      return;
+    }
+    const std::string name(m.name);
+    switch (m.kind) {
+      case Kind::name:
+        if (!fleet::is_valid_name(*given)) return wrong(m, "must be 1 to 128 of [a-zA-Z0-9:_-]");
+        into_.texts[name] = *given;
+        return;
+      case Kind::text:
+      case Kind::any:
+        if (!is_utf8(*given) || static_cast<std::int64_t>(given->size()) < m.min ||
+            static_cast<std::int64_t>(given->size()) > m.max) {
+          return wrong(m, fmt::format("must have {} to {} bytes of UTF-8", m.min, m.max));
+        }
+        into_.texts[name] = *given;
+        return;
+      case Kind::integer: {
+        const auto n = integer_of(*given);
+        if (!n || *n < m.min || *n > m.max)
+          return wrong(m, fmt::format("must be an integer from {} to {}", m.min, m.max));
+        into_.integers[name] = *n;
+        return;
+      }
+      case Kind::boolean:
+        if (*given != "true" && *given != "false") return wrong(m, "must be true or false");
+        into_.booleans[name] = *given == "true";
+        return;
+      case Kind::timestamp: {
+        const auto t = time_of(*given);
+        if (!t) return wrong(m, "must be a time, such as 2026-11-24T08:26:22Z or seconds since the epoch");
+        into_.times[name] = *t;
+        return;
+      }
+    }
+  }
+
+  void take_json(const Member& m, const json::Value& body) {
+    const auto found = body.find(m.name);
+    if (found == body.end() || found->is_null()) return take(m, std::nullopt);
+    if (m.kind == Kind::any) return;
+    if (m.kind == Kind::boolean                                  ? !found->is_boolean()
+        : (m.kind == Kind::integer || m.kind == Kind::timestamp) ? !found->is_number()
+                                                                 : !found->is_string()) {
+      return wrong(m, "has the wrong type");
+    }
+    take(m, found->is_string() ? found->get<std::string>() : json::dump(*found));
+  }
+
+  [[nodiscard]] Status finish() const {
+    if (problems_.empty()) return {};
+    return Error(ErrorCode::invalid_argument, fmt::format("{}", fmt::join(problems_, "; ")));
+  }
+
+ private:
+  void wrong(const Member& m, std::string_view what) { problems_.push_back(fmt::format("{} {}", m.name, what)); }
+  Arguments& into_;
+  std::vector<std::string> problems_;
+};
+
+std::string_view exception_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::not_found:
+      return "ResourceNotFoundException";
+    case ErrorCode::already_exists:
+      return "ResourceAlreadyExistsException";
+    case ErrorCode::conflict:
+      return "VersionConflictException";
+    case ErrorCode::invalid_argument:
+    case ErrorCode::unsupported:
+    case ErrorCode::failed_precondition:
+      return "InvalidRequestException";
+    case ErrorCode::resource_exhausted:
+      return "LimitExceededException";
+    case ErrorCode::throttled:
+      return "ThrottlingException";
+    case ErrorCode::unavailable:
+    case ErrorCode::deadline_exceeded:
+    case ErrorCode::cancelled:
+      return "ServiceUnavailableException";
+    case ErrorCode::permission_denied:
+      return "AccessDeniedException";
+    case ErrorCode::unauthenticated:
+      return "InvalidSignatureException";
+    default:
+      return "InternalFailureException";
+  }
+}
+
+int aws_status(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::invalid_argument:
+    case ErrorCode::failed_precondition:
+    case ErrorCode::unsupported:
+    case ErrorCode::throttled:
+      return 400;
+    case ErrorCode::resource_exhausted:
+      return 410;
+    case ErrorCode::unauthenticated:
+      return 403;
+    case ErrorCode::deadline_exceeded:
+      return 503;
+    default:
+      return http_status(code);
+  }
+}
+
+}  // namespace
+
+std::string Arguments::text(std::string_view name, std::string_view other) const {
+  const auto found = texts.find(name);
+  return found == texts.end() ? std::string(other) : found->second;
+}
+std::int64_t Arguments::integer(std::string_view name, std::int64_t other) const {
+  const auto found = integers.find(name);
+  return found == integers.end() ? other : found->second;
+}
+bool Arguments::boolean(std::string_view name, bool other) const {
+  const auto found = booleans.find(name);
+  return found == booleans.end() ? other : found->second;
+}
+
+RouteTable::RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {
+  for (const Route& r : routes_) compiled_.push_back({segments_of(r.path)});
+}
+
+Result<RouteTable::Match> RouteTable::find(const http::Request& request) const {
+  const auto segments = segments_of(request.path());
+  bool path_exists = false;
+  for (std::size_t i = 0; i < routes_.size(); ++i) {
+    const auto& wanted = compiled_[i].segments;
+    if (wanted.size() != segments.size()) continue;
+    Match match{&routes_[i], {}};
+    bool same = true;
+    for (std::size_t k = 0; same && k < wanted.size(); ++k) {
+      if (!is_parameter(wanted[k])) {
+        same = wanted[k] == segments[k];
+        continue;
+      }
+      const auto value = percent_decode(segments[k]);
+      same = value.ok() && !value->empty();
+      if (same) match.path[wanted[k].substr(1, wanted[k].size() - 2)] = *value;
+    }
+    if (!same) continue;
+    path_exists = true;
+    if (routes_[i].method == request.method) return match;
+  }
+  if (path_exists)
+    return Error(ErrorCode::unsupported, fmt::format("{} is not possible here", printable(request.method, 16)));
+  return Error(ErrorCode::not_found, "there is no such operation");
+}
+
+Result<Arguments> read_arguments(const RouteTable::Match& match, const http::Request& request) {
+  Arguments arguments;
+  Taker taker(arguments);
+  const auto query = request.query_pairs();
+  if (!query) return query.error();
+  if (!trim(request.body).empty()) {
+    auto body = json::parse(request.body);
+    if (!body) return body.error().with_context("body");
+    if (!body->is_object()) return Error(ErrorCode::invalid_argument, "the body is not a JSON object");
+    arguments.body = std::move(*body);
+  }
+  for (const Member& m : match.route->members) {
+    if (m.in == In::body) {
+      taker.take_json(m, arguments.body);
+      continue;
+    }
+    std::optional<std::string> given;
+    if (m.in == In::path) given = match.path.at(std::string(m.name));
+    if (m.in == In::header && request.header(m.name) != nullptr) given = *request.header(m.name);
+    for (const auto& [name, value] : *query) {
+      if (m.in == In::query && name == m.name) given = value;
+    }
+    taker.take(m, given);
+  }
+  if (const Status good = taker.finish(); !good) return good.error();
+  return arguments;
+}
+
+http::Response aws_error(const Error& error, const std::string& request_id) {
+  std::string_view type = exception_of(error.code);
+  if (error.code == ErrorCode::unauthenticated && error.message.starts_with("Missing"))
+    type = "MissingAuthenticationTokenException";
+  if (error.code == ErrorCode::unauthenticated && error.message.starts_with("The security token"))
+    type = "UnrecognizedClientException";
+  return {
+      aws_status(error.code),
+      {{"Content-Type", "application/json"}, {"x-amzn-ErrorType", std::string(type)}, {"x-amzn-RequestId", request_id}},
+      json::dump({{"message", error.message}, {"__type", type}})};
+}
+
+http::Response problem(const Error& error, const std::string& request_id) {
+  const int status = error.code == ErrorCode::unsupported ? 405 : http_status(error.code);
+  return {status,
+          {{"Content-Type", "application/problem+json"}, {"x-request-id", request_id}},
+          json::dump({{"type", "about:blank"},
+                      {"title", http::reason_phrase(status)},
+                      {"status", status},
+                      {"detail", error.message},
+                      {"code", to_string(error.code)},
+                      {"requestId", request_id}})};
+}
+
+}  // namespace fleetward::aws
