@@ -1,7 +1,9 @@
 #include "repository/migrations.hpp"
 
 #include "repository/schema_actions.hpp"
+#include "repository/schema_audit.hpp"
 #include "repository/schema_certificates.hpp"
+#include "repository/schema_incidents.hpp"
 #include "repository/schema_outbox.hpp"
 #include "repository/schema_registry.hpp"
 #include "repository/schema_violations.hpp"
@@ -10,8 +12,13 @@ namespace fleetward::repository {
 
 const std::vector<store::Migration>& all_migrations() {
   static const std::vector<store::Migration> steps = {
-      {1, "outbox", schema_outbox},   {2, "registry", schema_registry},     {3, "certificates", schema_certificates},
-      {4, "actions", schema_actions}, {6, "violations", schema_violations},
+      {1, "outbox", schema_outbox},
+      {2, "registry", schema_registry},
+      {3, "certificates", schema_certificates},
+      {4, "actions", schema_actions},
+      {5, "incidents", schema_incidents},
+      {6, "violations", schema_violations},
+      {7, "audit", schema_audit},
   };
   return steps;
 }

@@ -1,0 +1,72 @@
+#include "incident/incident.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace fleetward::incident {
+namespace {
+
+using fleet::ActionState;
+using fleet::HoldLevel;
+using ::testing::HasSubstr;
+
+fleet::Action action(std::string id, std::string thing, ActionState state, HoldLevel level = HoldLevel::isolate) {
+  fleet::Action a;
+  a.id = std::move(id);
+  a.thing = std::move(thing);
+  a.state = state;
+  a.level = level;
+  a.entry = "isolate-infected";
+  a.mode = "enforce";
+  a.reason = "ports: expected 22, seen 48101";
+  return a;
+}
+
+TEST(Incident, OpensGathersAndCloses) {
+  fleet::Incident i{"i", "isolate-infected", {}, true, "critical", 0, {}, {}};
+  EXPECT_TRUE(fold(i, action("a1", "cam1", ActionState::executing), instant_from_ms(1)));
+  EXPECT_FALSE(fold(i, action("a1", "cam1", ActionState::executing), instant_from_ms(1))) << "a repeat changes nothing";
+  EXPECT_TRUE(fold(i, action("a2", "cam2", ActionState::awaiting_approval), instant_from_ms(2)));
+  EXPECT_EQ(i.revision, 2);
+  fold(i, action("a1", "cam1", ActionState::released), instant_from_ms(3));
+  EXPECT_TRUE(i.open);
+  fold(i, action("a2", "cam2", ActionState::refused), instant_from_ms(4));
+  EXPECT_FALSE(i.open);
+  EXPECT_EQ(i.closed, instant_from_ms(4));
+}
+
+TEST(Incident, AProvenRevocationEndsTheThingsPart) {
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fold(i, action("a1", "cam1", ActionState::in_effect), instant_from_ms(1));
+  EXPECT_TRUE(i.open) << "isolated is not over";
+  fold(i, action("a2", "cam1", ActionState::in_effect, HoldLevel::revoke), instant_from_ms(2));
+  EXPECT_FALSE(i.open);
+}
+
+TEST(Incident, FailedStaysOpen) {
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fold(i, action("a1", "cam1", ActionState::failed), instant_from_ms(1));
+  EXPECT_TRUE(i.open);
+  EXPECT_THAT(page_text(i).summary, HasSubstr("FAILED"));
+}
+
+TEST(Incident, PageSaysReasonRadiusAndCommands) {
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  for (int n = 0; n < 8; ++n) fold(i, action(fmt::format("a{}", n), fmt::format("cam{}", n), n < 2 ? ActionState::in_effect : ActionState::awaiting_approval), {});
+  const PageText text = page_text(i);
+  EXPECT_THAT(text.summary, HasSubstr("8 devices"));
+  EXPECT_THAT(text.description, HasSubstr("expected 22, seen 48101"));
+  EXPECT_THAT(text.description, HasSubstr("and 3 more"));
+  EXPECT_THAT(text.commands, HasSubstr("fleetward actions release a0"));
+  EXPECT_THAT(text.commands, HasSubstr("fleetward actions approve a2"));
+}
+
+TEST(Incident, WhatIsOnlyObservedWakesNobody) {
+  fleet::Action a = action("a", "t", ActionState::proposed);
+  EXPECT_TRUE(concerns_people(a));
+  a.mode = "observe";
+  EXPECT_FALSE(concerns_people(a));
+}
+
+}  // namespace
+}  // namespace fleetward::incident
