@@ -49,6 +49,7 @@ class Process {
   Status start(const std::vector<std::string>& roles);
   // False when something did not end in its limit: then end the process without destroying this.
   bool stop();
+  [[nodiscard]] bool is_ready() const { return modules_.is_ready(); }
 
  private:
   Status add_roles(const std::vector<std::string>& roles);

@@ -5,6 +5,7 @@
 #include "services/fleetward/process.hpp"
 #include "services/gateway/gateway.hpp"
 #include "services/historian/historian.hpp"
+#include "services/notifier/notifier.hpp"
 #include "services/pki/authority_files.hpp"
 #include "services/pki/pki_service.hpp"
 #include "services/responder/responder.hpp"
@@ -68,6 +69,21 @@ Result<runtime::Module> make_responder(const Parts& parts) {
                                                                        parts.control_loop, parts.metrics));
 }
 
+Result<runtime::Module> make_notifier(const Parts& parts) {
+  const NotifierSettings& s = parts.settings.notifier;
+  const ApiSettings& api = parts.settings.api;
+  notifier::NotifierConfig config;
+  config.alertmanagers = s.alertmanagers;
+  config.link_base = s.link_base;
+  if (config.link_base.empty()) config.link_base = fmt::format("https://{}:{}/v1/incidents/", api.address, api.port);
+  const auto service = std::make_shared<notifier::Notifier>(std::move(config), parts.store, parts.bus,
+                                                            parts.control_loop, parts.metrics);
+  // It has no state in which it could not serve: what it cannot deliver it tries again, and counts.
+  return runtime::Module{.name = "notifier",
+                         .start = [service] { return service->start(); },
+                         .stop = [service](Millis limit) { service->stop(limit); }};
+}
+
 Result<runtime::Module> make_gateway(const Parts& parts) {
   const Result<std::string> certificate = pki_file(parts, "server.crt");
   if (!certificate) return certificate.error();
@@ -96,8 +112,10 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
 }  // namespace
 
 const std::vector<Role>& all_roles() {
+  // The order of start. The gateway is last: devices connect when all else works.
   static const std::vector<Role> roles{
-      {"pki", make_pki},           {"historian", make_historian}, {"responder", make_responder},
+      {"pki", make_pki},           {"historian", make_historian},
+      {"notifier", make_notifier}, {"responder", make_responder},
       {"detector", make_detector}, {"gateway", make_gateway},
   };
   return roles;
