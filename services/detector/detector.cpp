@@ -30,7 +30,12 @@ struct Detector::State {
         publisher(b, sch, m),
         follower(b, sch, std::string(fleet::topic::rules), std::string(fleet::header::version),
                  {[this](const bus::Record& record) { take_rule(record); }, [this] { wake(); }, nullptr,
-                  [this] { wake(); }}) {}
+                  [this] { wake(); }}),
+        saved(sch),
+        checkpoints_saved(
+            m.counter("fleetward_detector_checkpoints_total", "Checkpoints of partitions that are durable")),
+        checkpoints_failed(
+            m.counter("fleetward_detector_checkpoint_failures_total", "Checkpoints that were not committed")) {}
 
   // --- rules
 
@@ -90,7 +95,10 @@ struct Detector::State {
     if (waiting.empty() || scheduler.steady_now() < restore_at) co_return;
     restore_at = scheduler.steady_now() + retry_pause;
     for (const std::int32_t number : waiting) {
-      OwnedPartition& p = *partitions.at(number);
+      const auto at = partitions.find(number);
+      if (at == partitions.end()) continue;
+      const std::shared_ptr<OwnedPartition> owned = at->second;  // kept over the await
+      OwnedPartition& p = *owned;
       if (state_bytes() > settings.state_bytes_max) {
         p.why_not_ready = "it is paused: state_bytes_max is reached";
         continue;
@@ -117,13 +125,18 @@ struct Detector::State {
   }
 
   void assign(const bus::Position& position) {
-    partitions[position.partition] = std::make_unique<OwnedPartition>(position.partition, position.offset);
+    partitions[position.partition] = std::make_shared<OwnedPartition>(position.partition, position.offset);
     consumer->pause(position.partition);
     restore_at = {};
   }
 
   void lose(std::int32_t partition, std::string_view why) {
-    if (partitions.erase(partition) > 0) log::warn("partition_given_up", {{"partition", partition}, {"reason", why}});
+    if (partitions.erase(partition) > 0) log::info("partition_given_up", {{"partition", partition}, {"reason", why}});
+  }
+  // Of a commit that was under way: the partition may have been given up, and come again, meanwhile.
+  void lose(const std::shared_ptr<OwnedPartition>& owned, std::string_view why) {
+    const auto at = partitions.find(owned->partition);
+    if (at != partitions.end() && at->second == owned) lose(owned->partition, why);
   }
 
   // --- records
@@ -161,34 +174,58 @@ struct Detector::State {
 
   // --- checkpoints
 
-  async::Task<void> save(std::int32_t number) {
-    const auto at = partitions.find(number);
-    if (at == partitions.end() || at->second->phase != OwnedPartition::Phase::running) co_return;
-    OwnedPartition& p = *at->second;
-    const std::int64_t offset = p.engine->next_offset();
-    if (offset == p.saved_offset) co_return;
-    std::unique_ptr<bus::UnitOfWork> unit = consumer->begin();
-    put_checkpoint(p, *unit);
-    fault::crash_here("detector.before_commit");
-    const Result<std::vector<bus::Position>> committed = co_await unit->commit();
-    if (committed) {
-      p.unsaved.clear();
-      p.saved_offset = offset;
-      metrics.counter("fleetward_detector_checkpoints_total", "Checkpoints of partitions that are durable").add();
-      co_return;
+  struct Checkpoint {
+    std::shared_ptr<OwnedPartition> owned;
+    std::unique_ptr<bus::UnitOfWork> unit;
+    std::int64_t offset = 0;
+  };
+
+  // What is to be saved, as it is at this moment: the publisher must be idle. Records are applied on while it is being
+  // committed.
+  std::vector<Checkpoint> prepare() {
+    std::vector<Checkpoint> out;
+    for (const auto& [number, p] : partitions) {
+      if (p->phase != OwnedPartition::Phase::running || p->engine->next_offset() == p->saved_offset) continue;
+      Checkpoint& c = out.emplace_back(Checkpoint{p, consumer->begin(), p->engine->next_offset()});
+      put_checkpoint(*p, *c.unit);
     }
-    metrics.counter("fleetward_detector_checkpoint_failures_total", "Checkpoints that were not committed").add();
-    log::warn("checkpoint_failed", {{"partition", number}, {"error", committed.error().message}});
-    if (committed.error().code == ErrorCode::fenced) lose(number, "fenced");
+    is_saving = true;
+    checkpoint_at = scheduler.steady_now() + settings.checkpoint_every;
+    return out;
   }
 
-  async::Task<void> save_all() {
+  async::Task<void> commit_all(std::vector<Checkpoint> checkpoints) {
+    for (Checkpoint& c : checkpoints) {
+      fault::crash_here("detector.before_commit");
+      const Result<std::vector<bus::Position>> committed = co_await c.unit->commit();
+      if (committed) {
+        c.owned->unsaved.clear();
+        c.owned->saved_offset = c.offset;
+        checkpoints_saved.add();
+        continue;
+      }
+      checkpoints_failed.add();
+      log::warn("checkpoint_failed", {{"partition", c.owned->partition}, {"error", committed.error().message}});
+      if (committed.error().code == ErrorCode::fenced) lose(c.owned, "fenced");
+    }
+    is_saving = false;
+    saved.notify();
+  }
+
+  // Before partitions are given back.
+  async::Task<void> save_now() {
+    while (is_saving) co_await saved.wait(poll_wait_max);
     const bool published = co_await publisher.wait_idle(publish_limit);
-    if (!published) co_return;  // put off: what it would cover is not out yet
-    std::vector<std::int32_t> numbers;
-    for (const auto& [number, p] : partitions) numbers.push_back(number);
-    for (const std::int32_t number : numbers) co_await save(number);
-    checkpoint_at = scheduler.steady_now() + settings.checkpoint_every;
+    if (!published) co_return;  // what it would cover is not out yet: the next owner reads those records again
+    co_await commit_all(prepare());
+  }
+
+  async::Task<void> save_when_due() {
+    const auto now = scheduler.steady_now();
+    if (is_saving || now < checkpoint_at) co_return;
+    // Violations that never cease do not put it off for ever.
+    if (now >= checkpoint_at + settings.checkpoint_every) co_await publisher.wait_idle(publish_limit);
+    if (publisher.is_idle()) scope.spawn("checkpoint", commit_all(prepare()));
   }
 
   // --- the loop
@@ -201,7 +238,7 @@ struct Detector::State {
       co_return;
     }
     for (const std::int32_t p : polled->lost) lose(p, "lost");
-    if (!polled->revoked.empty()) co_await save_all();
+    if (!polled->revoked.empty()) co_await save_now();
     for (const std::int32_t p : polled->revoked) lose(p, "revoked");
     for (const bus::Position& p : polled->assigned) assign(p);
     take(std::move(polled->records));
@@ -212,25 +249,27 @@ struct Detector::State {
     for (auto& [number, p] : partitions) {
       if (p->phase == OwnedPartition::Phase::running) speak_as_owner(*p);
     }
-    if (scheduler.steady_now() >= checkpoint_at) co_await save_all();
+    co_await save_when_due();
     show();
   }
 
   Millis poll_wait() {
     Millis wait = poll_wait_max;
     const auto now = scheduler.steady_now();
-    wait = std::min(wait, std::chrono::duration_cast<Millis>(checkpoint_at - now));
+    if (!is_saving) wait = std::min(wait, std::chrono::duration_cast<Millis>(checkpoint_at - now));
+    // Due, and only the publisher is not idle yet: looked at again soon.
+    wait = std::max(wait, Millis(publisher.is_idle() ? 1 : 5));
     for (const auto& [number, p] : partitions) {
       if (p->phase == OwnedPartition::Phase::restoring) wait = std::min(wait, retry_pause);
       if (p->paused) wait = std::min(wait, Millis(100));  // rules may come, or room for violations
     }
-    return std::max(wait, Millis(1));
+    return wait;
   }
 
   async::Task<void> run() {
     checkpoint_at = scheduler.steady_now() + settings.checkpoint_every;
     while (!scope.stopping()) co_await step();
-    co_await save_all();
+    co_await save_now();
     const Status closed = co_await consumer->close();
     if (!closed) log::warn("consumer_close_failed", {{"error", closed.error().message}});
     partitions.clear();
@@ -290,7 +329,11 @@ struct Detector::State {
   ViolationPublisher publisher;
   std::unique_ptr<bus::Consumer> consumer;
   bus::TableFollower follower;
-  std::map<std::int32_t, std::unique_ptr<OwnedPartition>> partitions;
+  std::map<std::int32_t, std::shared_ptr<OwnedPartition>> partitions;
+  bool is_saving = false;
+  async::Event saved;
+  metrics::Counter& checkpoints_saved;
+  metrics::Counter& checkpoints_failed;
   std::chrono::nanoseconds checkpoint_at{0};
   std::chrono::nanoseconds restore_at{0};
 

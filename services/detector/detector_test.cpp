@@ -41,9 +41,11 @@ class Process {
   }
   ~Process() { stop(); }
   void stop() {
+    if (second_) stop_second();
     if (detector_) detector_->stop(Millis(10'000));
     detector_.reset();
     loop_.stop();
+    second_loop_.stop();
     bus_.reset();
   }
 
@@ -90,6 +92,19 @@ class Process {
   std::uint64_t checkpoints() { return metrics_.counter("fleetward_detector_checkpoints_total", "").value(); }
   std::uint64_t published() { return metrics_.counter("fleetward_detector_violations_published_total", "").value(); }
   Detector& detector() { return *detector_; }
+  // Another member of the group on the same bus; its metrics of state write over the first one's.
+  void start_second() {
+    DetectorSettings settings;
+    settings.checkpoint_every = Millis(100);
+    settings.member = "detector-2";
+    second_ = std::make_unique<Detector>(settings, *bus_, second_loop_, metrics_, random_);
+    ASSERT_TRUE(second_->start().ok());
+  }
+  void stop_second() {
+    second_->stop(Millis(10'000));
+    second_.reset();
+  }
+  double owned() { return metrics_.gauge("fleetward_detector_partitions", "").value(); }
 
  private:
   metrics::Registry metrics_;
@@ -97,6 +112,8 @@ class Process {
   std::unique_ptr<bus::Bus> bus_;
   async::LoopThread loop_;
   std::unique_ptr<Detector> detector_;
+  async::LoopThread second_loop_{"detector-2"};
+  std::unique_ptr<Detector> second_;
 };
 
 const fleet::Manifest::Entry everyone{"p", 1, {{fleet::Target::Kind::all_things, {}}}};
@@ -234,6 +251,28 @@ TEST_F(DetectorTest, AMarkWaitsForRulesThatComeLater) {
   attach(p);
   p.ports("v1", {23});
   ASSERT_TRUE(p.wait([&] { return p.published() == 1; }));
+}
+
+TEST_F(DetectorTest, HandsPartitionsOverWithTheirState) {
+  Process p(file());
+  attach(p);
+  for (int i = 0; i < 8; ++i) p.ports(fmt::format("v{}", i), {23});
+  ASSERT_TRUE(p.wait([&] { return p.published() == 8; }));
+  p.start_second();
+  // Each of them has one: both partitions have had two begins.
+  ASSERT_TRUE(p.wait([&] { return p.owned() == 1; }));
+  for (int i = 0; i < 8; ++i) p.ports(fmt::format("v{}", i), {22});
+  ASSERT_TRUE(p.wait([&] { return p.published() == 16; })) << "the new owner knows the alarms of the old one";
+  p.stop_second();
+  for (int i = 0; i < 8; ++i) p.ports(fmt::format("v{}", i), {23});
+  ASSERT_TRUE(p.wait([&] { return p.published() == 24; }));
+  p.stop();
+  const auto recorded = recorded_violations(file().string());
+  ASSERT_TRUE(recorded.ok());
+  EXPECT_EQ(recorded->size(), 24U);
+  const auto replayed = replay(file().string());
+  ASSERT_TRUE(replayed.ok()) << replayed.error().message;
+  expect_same(*replayed, *recorded);
 }
 
 TEST_F(DetectorTest, RefusesTopicsOfDifferentPartitionCounts) {

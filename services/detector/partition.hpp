@@ -40,7 +40,8 @@ async::Task<Result<std::unique_ptr<detect::PartitionEngine>>> restore(bus::Bus& 
                                                                       std::int64_t start_offset,
                                                                       const detect::Rules& rules);
 
-// Everything that a checkpoint of the partition holds, into `unit`. The changes stay in `unsaved` until confirm().
+// Everything that a checkpoint of the partition holds, into `unit`. The changes stay in `unsaved` until the caller has
+// seen the commit succeed and clears them.
 void put_checkpoint(OwnedPartition& owned, bus::UnitOfWork& unit);
 
 }  // namespace fleetward::detector
