@@ -1,0 +1,201 @@
+// Certificates: made, attached, and their states.
+#include "pki/certificate.hpp"
+#include "repository/action_repository.hpp"
+#include "repository/certificate_repository.hpp"
+#include "repository/registry_repository.hpp"
+#include "services/api/operations.hpp"
+
+namespace fleetward::api {
+namespace {
+
+using auth::Right;
+using aws::In;
+using aws::Kind;
+using aws::Member;
+using json::Value;
+
+constexpr Millis by_hand_lease = std::chrono::hours(24 * 30);
+
+Result<Value> not_found(const std::string& id) {
+  return Error(ErrorCode::not_found, fmt::format("Certificate {} cannot be found.", printable(id, 80)));
+}
+
+Result<Wish> create_keys(Call& call) {
+  const auto key = crypto::PrivateKey::generate();
+  if (!key) return key.error();
+  Wish wish;
+  wish.public_key_pem = key->public_key().to_pem();
+  wish.active = call.args.boolean("setAsActive", false);
+  wish.answer = {{"keyPair", {{"PublicKey", wish.public_key_pem}, {"PrivateKey", key->to_pem()}}}};
+  return wish;
+}
+
+Result<Wish> create_from_csr(Call& call) {
+  const auto key = pki::read_signing_request(call.text("certificateSigningRequest"));
+  if (!key) return key.error();
+  Wish wish;
+  wish.public_key_pem = key->to_pem();
+  wish.active = call.args.boolean("setAsActive", false);
+  wish.answer = Value::object();
+  return wish;
+}
+
+// arn:…:cert/ID
+Result<std::string> certificate_of_principal(Call& call) {
+  const auto id = fleet::parse_arn(call.config.installation, "cert", call.text("x-amzn-principal"));
+  if (!id) return id.error();
+  return *id;
+}
+
+Result<Value> attach(Call& call) {
+  const auto thing = repository::get_thing(call.tx, call.text("thingName"));
+  if (!thing) return thing.error();
+  const auto id = certificate_of_principal(call);
+  if (!id) return id.error();
+  const auto holds = repository::holds_of(call.tx, thing->name);
+  if (!holds) return holds.error();
+  if (!holds->empty())
+    return Error(ErrorCode::failed_precondition,
+                 fmt::format("Thing {} is held: release it before it gets a certificate.", thing->name));
+  const Status done = repository::attach_certificate(call.tx, *id, thing->name, thing->id, call.now);
+  if (!done && done.error().code == ErrorCode::not_found) return not_found(*id);
+  if (!done) return done.error();
+  return Value::object();
+}
+
+Result<Value> detach(Call& call) {
+  const auto id = certificate_of_principal(call);
+  if (!id) return id.error();
+  const auto row = repository::find_certificate(call.tx, *id);
+  if (!row) return row.error();
+  if (!*row) return not_found(*id);
+  if ((**row).thing != call.text("thingName"))
+    return Error(ErrorCode::not_found, "The principal is not attached to this thing.");
+  const Status done = repository::attach_certificate(call.tx, *id, "", "", call.now);
+  if (!done) return done.error();
+  return Value::object();
+}
+
+Result<Value> list_principals(Call& call) {
+  if (const auto thing = repository::get_thing(call.tx, call.text("thingName")); !thing) return thing.error();
+  const auto rows = repository::certificates_of(call.tx, call.text("thingName"));
+  if (!rows) return rows.error();
+  Value arns = Value::array();
+  for (const auto& row : *rows) arns.push_back(call.arn("cert", row.id));
+  return Value{{"principals", std::move(arns)}};
+}
+
+Result<Value> describe(Call& call) {
+  const std::string id = call.text("certificateId");
+  const auto row = repository::find_certificate(call.tx, id);
+  if (!row) return row.error();
+  if (!*row) return not_found(id);
+  const auto& c = **row;
+  return Value{{"certificateDescription",
+                {{"certificateArn", call.arn("cert", id)},
+                 {"certificateId", id},
+                 {"status", to_string(c.status)},
+                 {"certificatePem", c.pem},
+                 {"ownedBy", call.config.installation.account},
+                 {"creationDate", seconds(c.created)},
+                 {"lastModifiedDate", seconds(c.modified)},
+                 {"customerVersion", 1},
+                 {"certificateMode", "DEFAULT"},
+                 {"validity", {{"notBefore", seconds(c.not_before)}, {"notAfter", seconds(c.not_after)}}}}}};
+}
+
+Result<Value> list(Call& call) {
+  const auto after = decode_token(call.text("marker"));
+  if (!after) return after.error();
+  const std::int64_t limit = page_size(call, "pageSize");
+  const auto rows = repository::list_certificates(call.tx, *after, limit);
+  if (!rows) return rows.error();
+  Value items = Value::array();
+  for (const auto& c : *rows)
+    items.push_back({{"certificateArn", call.arn("cert", c.id)},
+                     {"certificateId", c.id},
+                     {"status", to_string(c.status)},
+                     {"creationDate", seconds(c.created)}});
+  Value out = {{"certificates", std::move(items)}};
+  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextMarker"] = encode_token(rows->back().id);
+  return out;
+}
+
+// To REVOKED it is a person's approved action: proven like any other when a thing has the certificate.
+Result<Value> update(Call& call) {
+  const std::string id = call.text("certificateId");
+  const std::string wanted = call.text("newStatus");
+  const auto row = repository::find_certificate(call.tx, id);
+  if (!row) return row.error();
+  if (!*row) return not_found(id);
+  if (wanted == "ACTIVE" || wanted == "INACTIVE") {
+    const auto status = fleet::parse_certificate_status(wanted);
+    const Status done = repository::set_certificate_status(call.tx, id, *status, call.now);
+    if (!done) return done.error();
+    return Value::object();
+  }
+  if (wanted != "REVOKED")
+    return Error(ErrorCode::invalid_argument, "newStatus must be one of ACTIVE, INACTIVE, REVOKED");
+  if (!call.who.may(Right::approve))
+    return Error(ErrorCode::permission_denied, "revoking a certificate needs the right to approve");
+  const auto& c = **row;
+  if (c.thing.empty()) {
+    const Status done = repository::revoke_certificate(call.tx, id, pki::RevocationReason::unspecified, call.now);
+    if (!done) return done.error();
+    return Value::object();
+  }
+  const auto action =
+      repository::act_by_hand(call.tx, c.thing, c.thing_id, fleet::HoldLevel::revoke,
+                              "certificate revoked by " + call.who.name, call.who.name, by_hand_lease, call.now);
+  if (!action) return action.error();
+  return Value::object();
+}
+
+}  // namespace
+
+Result<Value> certificate_answer(const ApiConfig& config, const Wish& wish, const std::string& pem) {
+  const auto info = pki::read_certificate(pem);
+  if (!info) return info.error();
+  Value answer = wish.answer;
+  answer["certificateId"] = info->fingerprint;
+  answer["certificateArn"] = fleet::arn(config.installation, "cert", info->fingerprint);
+  answer["certificatePem"] = pem;
+  return answer;
+}
+
+std::vector<Operation> certificate_operations() {
+  const Member thing{"thingName", In::path, Kind::name, true};
+  const Member principal{"x-amzn-principal", In::header, Kind::text, true, 1, 2048};
+  const Member id{"certificateId", In::path, Kind::text, true, 64, 64};
+  const Member active{"setAsActive", In::query, Kind::boolean};
+  return {
+      {{"CreateKeysAndCertificate", "POST", "/keys-and-certificate", Right::write, {active}}, nullptr, create_keys},
+      {{"CreateCertificateFromCsr",
+        "POST",
+        "/certificates",
+        Right::write,
+        {active, {"certificateSigningRequest", In::body, Kind::text, true, 1, 16'384}}},
+       nullptr,
+       create_from_csr},
+      {{"AttachThingPrincipal", "PUT", "/things/{thingName}/principals", Right::write, {thing, principal}}, attach},
+      {{"DetachThingPrincipal", "DELETE", "/things/{thingName}/principals", Right::write, {thing, principal}}, detach},
+      {{"ListThingPrincipals", "GET", "/things/{thingName}/principals", Right::read, {thing}}, list_principals},
+      {{"DescribeCertificate", "GET", "/certificates/{certificateId}", Right::read, {id}}, describe},
+      {{"ListCertificates",
+        "GET",
+        "/certificates",
+        Right::read,
+        {{"pageSize", In::query, Kind::integer, false, 1, page_max},
+         {"marker", In::query, Kind::text, false, 1, 4096},
+         {"isAscendingOrder", In::query, Kind::boolean}}},
+       list},
+      {{"UpdateCertificate",
+        "PUT",
+        "/certificates/{certificateId}",
+        Right::write,
+        {id, {"newStatus", In::query, Kind::text, true, 1, 32}}},
+       update},
+  };
+}
+
+}  // namespace fleetward::api

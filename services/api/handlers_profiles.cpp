@@ -1,0 +1,264 @@
+// Security profiles, targets and custom metrics.
+#include "detect/validate.hpp"
+#include "repository/profile_repository.hpp"
+#include "services/api/operations.hpp"
+
+namespace fleetward::api {
+namespace {
+
+using auth::Right;
+using aws::In;
+using aws::Kind;
+using aws::Member;
+using json::Value;
+
+constexpr Member profile_name{"securityProfileName", In::path, Kind::name, true};
+constexpr Member max_results{"maxResults", In::query, Kind::integer, false, 1, page_max};
+constexpr Member next_token{"nextToken", In::query, Kind::text, false, 1, 4096};
+
+// The profile that a body describes, over what is there (updates leave out what they do not change).
+Result<fleet::SecurityProfile> profile_in(Call& call, const std::optional<fleet::SecurityProfile>& base) {
+  Value body = base ? to_json(*base) : Value::object();
+  for (const char* member :
+       {"securityProfileDescription", "behaviors", "alertTargets", "additionalMetricsToRetainV2"}) {
+    const auto given = call.args.body.find(member);
+    // An empty list in an update clears nothing: there are flags for that.
+    const bool empty =
+        given != call.args.body.end() && (given->is_array() || given->is_object()) && given->empty() && base;
+    if (given != call.args.body.end() && !given->is_null() && !empty) body[member] = *given;
+  }
+  for (const auto& [flag, member] : {std::pair{"deleteBehaviors", "behaviors"},
+                                     {"deleteAlertTargets", "alertTargets"},
+                                     {"deleteAdditionalMetricsToRetain", "additionalMetricsToRetainV2"}}) {
+    if (!call.args.boolean(flag, false)) continue;
+    if (call.args.body.contains(member))
+      return Error(ErrorCode::invalid_argument, fmt::format("{} and {} exclude each other", flag, member));
+    body.erase(member);
+  }
+  body["securityProfileName"] = call.text("securityProfileName");
+  auto profile = fleet::profile_from_json(body, "");
+  if (!profile) return profile.error();
+  const auto metrics = repository::list_custom_metrics(call.tx, "", 10'000);
+  if (!metrics) return metrics.error();
+  std::vector<fleet::CustomMetric> known;
+  for (const auto& row : *metrics) known.push_back(row.metric);
+  const std::vector<std::string> problems = detect::validate_behaviors(profile->behaviors, known);
+  if (!problems.empty()) return Error(ErrorCode::invalid_argument, fmt::format("{}", fmt::join(problems, "; ")));
+  return profile;
+}
+
+Value described(Call& call, const repository::ProfileRow& row) {
+  Value out = to_json(row.profile);
+  out["securityProfileArn"] = call.arn("securityprofile", row.profile.name);
+  out["creationDate"] = seconds(row.created);
+  out["lastModifiedDate"] = seconds(row.modified);
+  return out;
+}
+
+Result<Value> create_profile(Call& call) {
+  auto profile = profile_in(call, std::nullopt);
+  if (!profile) return profile.error();
+  const auto row = repository::create_profile(call.tx, std::move(*profile), call.now);
+  if (!row) return row.error();
+  return Value{{"securityProfileName", row->profile.name},
+               {"securityProfileArn", call.arn("securityprofile", row->profile.name)}};
+}
+
+Result<Value> update_profile(Call& call) {
+  const auto existing = repository::get_profile(call.tx, call.text("securityProfileName"));
+  if (!existing) return existing.error();
+  auto profile = profile_in(call, existing->profile);
+  if (!profile) return profile.error();
+  std::optional<std::int64_t> expected;
+  if (call.args.integers.contains("expectedVersion")) expected = call.args.integer("expectedVersion", 0);
+  const auto row = repository::update_profile(call.tx, std::move(*profile), expected, call.now);
+  if (!row) return row.error();
+  return described(call, *row);
+}
+
+Result<Value> describe_profile(Call& call) {
+  const auto row = repository::get_profile(call.tx, call.text("securityProfileName"));
+  if (!row) return row.error();
+  return described(call, *row);
+}
+
+Result<Value> delete_profile(Call& call) {
+  std::optional<std::int64_t> expected;
+  if (call.args.integers.contains("expectedVersion")) expected = call.args.integer("expectedVersion", 0);
+  const Status gone = repository::delete_profile(call.tx, call.text("securityProfileName"), expected, call.now);
+  if (!gone) return gone.error();
+  return Value::object();
+}
+
+Result<Value> list_profiles(Call& call) {
+  const auto after = decode_token(call.text("nextToken"));
+  if (!after) return after.error();
+  const std::int64_t limit = page_size(call);
+  const auto rows = repository::list_profiles(call.tx, *after, limit);
+  if (!rows) return rows.error();
+  Value items = Value::array();
+  for (const auto& row : *rows)
+    items.push_back({{"name", row.profile.name}, {"arn", call.arn("securityprofile", row.profile.name)}});
+  Value out = {{"securityProfileIdentifiers", std::move(items)}};
+  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().profile.name);
+  return out;
+}
+
+Result<Value> attach_or_detach(Call& call, bool attach) {
+  const auto target = fleet::parse_target_arn(call.config.installation, call.text("securityProfileTargetArn"));
+  if (!target) return target.error();
+  const std::string name = call.text("securityProfileName");
+  const Status done = attach ? repository::attach_profile(call.tx, name, *target, call.now)
+                             : repository::detach_profile(call.tx, name, *target, call.now);
+  if (!done) return done.error();
+  return Value::object();
+}
+Result<Value> attach_profile(Call& call) { return attach_or_detach(call, true); }
+Result<Value> detach_profile(Call& call) { return attach_or_detach(call, false); }
+
+Result<Value> list_targets(Call& call) {
+  const auto row = repository::get_profile(call.tx, call.text("securityProfileName"));
+  if (!row) return row.error();
+  const auto targets = repository::targets_of(call.tx, row->profile.name);
+  if (!targets) return targets.error();
+  Value items = Value::array();
+  for (const auto& t : *targets) items.push_back({{"arn", fleet::to_arn(call.config.installation, t)}});
+  return Value{{"securityProfileTargets", std::move(items)}};
+}
+
+Result<Value> validate_behaviors(Call& call) {
+  Value errors = Value::array();
+  std::vector<fleet::Behavior> behaviors;
+  const auto list = call.args.body.find("behaviors");
+  if (list == call.args.body.end() || !list->is_array())
+    return Error(ErrorCode::invalid_argument, "behaviors is required");
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    auto b = fleet::behavior_from_json((*list)[i], fmt::format("behaviors[{}]", i));
+    if (b) behaviors.push_back(std::move(*b));
+    else errors.push_back({{"errorMessage", b.error().message}});
+  }
+  const auto metrics = repository::list_custom_metrics(call.tx, "", 10'000);
+  if (!metrics) return metrics.error();
+  std::vector<fleet::CustomMetric> known;
+  for (const auto& row : *metrics) known.push_back(row.metric);
+  for (const std::string& problem : detect::validate_behaviors(behaviors, known))
+    errors.push_back({{"errorMessage", problem}});
+  return Value{{"valid", errors.empty()}, {"validationErrors", std::move(errors)}};
+}
+
+Result<Value> create_metric(Call& call) {
+  const std::string name = call.text("metricName");
+  if (name.starts_with("aws:"))
+    return Error(ErrorCode::invalid_argument, "a custom metric's name must not start with aws:");
+  const auto type = fleet::parse_custom_metric_type(call.text("metricType"));
+  if (!type) return type.error();
+  const auto row = repository::create_custom_metric(call.tx, {name, *type, call.text("displayName")}, call.now);
+  if (!row) return row.error();
+  return Value{{"metricName", name}, {"metricArn", call.arn("custommetric", name)}};
+}
+
+Value metric_json(Call& call, const repository::CustomMetricRow& row) {
+  return {{"metricName", row.metric.name},
+          {"metricArn", call.arn("custommetric", row.metric.name)},
+          {"metricType", to_string(row.metric.type)},
+          {"displayName", row.metric.display_name},
+          {"creationDate", seconds(row.created)},
+          {"lastModifiedDate", seconds(row.modified)}};
+}
+
+Result<Value> describe_metric(Call& call) {
+  const auto row = repository::find_custom_metric(call.tx, call.text("metricName"));
+  if (!row) return row.error();
+  if (!*row)
+    return Error(ErrorCode::not_found, fmt::format("Custom metric {} cannot be found.", call.text("metricName")));
+  return metric_json(call, **row);
+}
+
+Result<Value> list_metrics(Call& call) {
+  const auto after = decode_token(call.text("nextToken"));
+  if (!after) return after.error();
+  const std::int64_t limit = page_size(call);
+  const auto rows = repository::list_custom_metrics(call.tx, *after, limit);
+  if (!rows) return rows.error();
+  Value names = Value::array();
+  for (const auto& row : *rows) names.push_back(row.metric.name);
+  Value out = {{"metricNames", std::move(names)}};
+  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().metric.name);
+  return out;
+}
+
+Result<Value> delete_metric(Call& call) {
+  const Status gone = repository::delete_custom_metric(call.tx, call.text("metricName"), call.now);
+  if (!gone) return gone.error();
+  return Value::object();
+}
+
+}  // namespace
+
+std::vector<Operation> profile_operations() {
+  const Member version{"expectedVersion", In::query, Kind::integer, false, 1, std::numeric_limits<std::int64_t>::max()};
+  const Member target{"securityProfileTargetArn", In::query, Kind::text, true, 1, 2048};
+  const Member metric{"metricName", In::path, Kind::name, true};
+  const std::vector<Member> body = {profile_name,
+                                    {"securityProfileDescription", In::body, Kind::text, false, 0, 1000},
+                                    {"behaviors", In::body, Kind::any},
+                                    {"alertTargets", In::body, Kind::any},
+                                    {"additionalMetricsToRetainV2", In::body, Kind::any}};
+  std::vector<Member> update = body;
+  for (const char* flag : {"deleteBehaviors", "deleteAlertTargets", "deleteAdditionalMetricsToRetain"})
+    update.push_back({flag, In::body, Kind::boolean});
+  update.push_back(version);
+  return {
+      {{"CreateSecurityProfile", "POST", "/security-profiles/{securityProfileName}", Right::write, body},
+       create_profile},
+      {{"UpdateSecurityProfile", "PATCH", "/security-profiles/{securityProfileName}", Right::write, update},
+       update_profile},
+      {{"DescribeSecurityProfile", "GET", "/security-profiles/{securityProfileName}", Right::read, {profile_name}},
+       describe_profile},
+      {{"DeleteSecurityProfile",
+        "DELETE",
+        "/security-profiles/{securityProfileName}",
+        Right::write,
+        {profile_name, version}},
+       delete_profile},
+      {{"ListSecurityProfiles", "GET", "/security-profiles", Right::read, {max_results, next_token}}, list_profiles},
+      {{"AttachSecurityProfile",
+        "PUT",
+        "/security-profiles/{securityProfileName}/targets",
+        Right::write,
+        {profile_name, target}},
+       attach_profile},
+      {{"DetachSecurityProfile",
+        "DELETE",
+        "/security-profiles/{securityProfileName}/targets",
+        Right::write,
+        {profile_name, target}},
+       detach_profile},
+      {{"ListTargetsForSecurityProfile",
+        "GET",
+        "/security-profiles/{securityProfileName}/targets",
+        Right::read,
+        {profile_name, max_results, next_token}},
+       list_targets},
+      {{"ValidateSecurityProfileBehaviors",
+        "POST",
+        "/security-profile-behaviors/validate",
+        Right::read,
+        {{"behaviors", In::body, Kind::any, true}}},
+       validate_behaviors},
+      {{"CreateCustomMetric",
+        "POST",
+        "/custom-metric/{metricName}",
+        Right::write,
+        {metric,
+         {"metricType", In::body, Kind::text, true, 1, 32},
+         {"displayName", In::body, Kind::text, false, 0, 128},
+         {"clientRequestToken", In::body, Kind::text, false, 1, 64}}},
+       create_metric},
+      {{"DescribeCustomMetric", "GET", "/custom-metric/{metricName}", Right::read, {metric}}, describe_metric},
+      {{"DeleteCustomMetric", "DELETE", "/custom-metric/{metricName}", Right::write, {metric}}, delete_metric},
+      {{"ListCustomMetrics", "GET", "/custom-metrics", Right::read, {max_results, next_token}}, list_metrics},
+  };
+}
+
+}  // namespace fleetward::api

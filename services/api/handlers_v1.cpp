@@ -1,0 +1,434 @@
+// Our own resources: things with their standing, actions, incidents, certificates, profiles as files have them.
+#include "detect/validate.hpp"
+#include "incident/incident.hpp"
+#include "pki/certificate.hpp"
+#include "repository/action_repository.hpp"
+#include "repository/certificate_repository.hpp"
+#include "repository/incident_repository.hpp"
+#include "repository/profile_repository.hpp"
+#include "repository/registry_repository.hpp"
+#include "repository/violation_repository.hpp"
+#include "services/api/operations.hpp"
+
+namespace fleetward::api {
+namespace {
+
+using auth::Right;
+using aws::In;
+using aws::Kind;
+using aws::Member;
+using json::Value;
+
+constexpr Millis by_hand_lease = std::chrono::hours(24);
+
+Value holds_json(const std::vector<fleet::Hold>& holds) {
+  Value out = Value::array();
+  for (const fleet::Hold& h : holds) {
+    out.push_back({{"actionId", h.action_id},
+                   {"level", to_string(h.level)},
+                   {"reason", h.reason},
+                   {"actor", h.actor},
+                   {"since", to_ms(h.since)},
+                   {"leaseEnd", to_ms(h.lease_end)}});
+  }
+  return out;
+}
+
+Result<Value> thing_json(Call& call, const repository::ThingRow& t) {
+  const auto holds = repository::holds_of(call.tx, t.name);
+  if (!holds) return holds.error();
+  const auto groups = repository::groups_of(call.tx, t.name);
+  if (!groups) return groups.error();
+  const auto alarms = repository::count_active_violations(call.tx, t.name);
+  if (!alarms) return alarms.error();
+  Value attributes = Value::object();
+  for (const auto& [name, value] : t.attributes) attributes[name] = value;
+  return Value{{"name", t.name},
+               {"thingId", t.id},
+               {"version", t.version},
+               {"thingType", t.thing_type},
+               {"attributes", std::move(attributes)},
+               {"groups", *groups},
+               {"activeViolations", *alarms},
+               {"holds", holds_json(*holds)},
+               {"created", to_ms(t.created)}};
+}
+
+Result<Value> list_things(Call& call) {
+  const auto after = decode_token(call.text("nextToken"));
+  if (!after) return after.error();
+  const std::int64_t limit = page_size(call, "limit", 100);
+  const auto rows = repository::list_things(call.tx, {call.text("group"), ""}, *after, limit);
+  if (!rows) return rows.error();
+  Value items = Value::array();
+  for (const auto& row : *rows) {
+    auto item = thing_json(call, row);
+    if (!item) return item.error();
+    items.push_back(std::move(*item));
+  }
+  Value out = {{"things", std::move(items)}};
+  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().name);
+  return out;
+}
+
+Value certificate_json(const repository::CertificateRow& c) {
+  Value out = {{"certificateId", c.id},
+               {"thing", c.thing},
+               {"status", to_string(c.status)},
+               {"serial", c.serial},
+               {"notBefore", to_ms(c.not_before)},
+               {"notAfter", to_ms(c.not_after)},
+               {"created", to_ms(c.created)}};
+  if (c.revoked) out["revoked"] = to_ms(*c.revoked);
+  return out;
+}
+
+Result<Value> show_thing(Call& call) {
+  const auto row = repository::get_thing(call.tx, call.text("name"));
+  if (!row) return row.error();
+  auto out = thing_json(call, *row);
+  if (!out) return out.error();
+  const auto certificates = repository::certificates_of(call.tx, row->name);
+  if (!certificates) return certificates.error();
+  (*out)["certificates"] = Value::array();
+  for (const auto& c : *certificates) (*out)["certificates"].push_back(certificate_json(c));
+  return out;
+}
+
+std::string new_thing_id(crypto::Random& random) { return random.hex(16); }
+
+// Thing, groups and certificate in one call. A thing that is held gets no certificate.
+Result<Wish> enrol(Call& call) {
+  const std::string name = call.text("name");
+  const auto key = pki::read_signing_request(call.text("csr"));
+  if (!key) return key.error();
+  auto existing = repository::find_thing(call.tx, name);
+  if (!existing) return existing.error();
+  auto thing = *existing ? Result<repository::ThingRow>(std::move(**existing))
+                         : repository::create_thing(call.tx, name, new_thing_id(call.random), call.text("thingType"),
+                                                    {}, call.now);
+  if (!thing) return thing.error();
+  const auto holds = repository::holds_of(call.tx, name);
+  if (!holds) return holds.error();
+  if (!holds->empty())
+    return Error(
+        ErrorCode::failed_precondition,
+        fmt::format("{} is held by action {}: release it before it is enrolled again", name, holds->front().action_id));
+  const auto groups = call.args.body.find("groups");
+  if (groups != call.args.body.end() && (!groups->is_array() || groups->size() > 10))
+    return Error(ErrorCode::invalid_argument, "groups is not a list of at most 10 names");
+  for (std::size_t i = 0; groups != call.args.body.end() && i < groups->size(); ++i) {
+    const Value& group = (*groups)[i];
+    if (!group.is_string() || !fleet::is_valid_name(group.get_ref<const std::string&>()))
+      return Error(ErrorCode::invalid_argument, "groups has something that is no name");
+    const std::string group_name = group.get<std::string>();
+    const auto found = repository::find_group(call.tx, group_name);
+    if (!found) return found.error();
+    if (!*found) {
+      if (const auto made = repository::create_group(call.tx, group_name, new_thing_id(call.random), "", "", call.now);
+          !made)
+        return made.error();
+    }
+    if (const Status added = repository::add_to_group(call.tx, group_name, name, call.now); !added)
+      return added.error();
+  }
+  Wish wish;
+  wish.thing = name;
+  wish.thing_id = thing->id;
+  wish.public_key_pem = key->to_pem();
+  wish.answer = {{"thing", name}, {"thingId", thing->id}};
+  return wish;
+}
+
+Result<Value> quarantine(Call& call) {
+  const auto thing = repository::get_thing(call.tx, call.text("name"));
+  if (!thing) return thing.error();
+  const auto level = fleet::parse_hold_level(call.text("level", "isolate"));
+  if (!level) return level.error();
+  if (*level == fleet::HoldLevel::revoke)
+    return Error(ErrorCode::invalid_argument,
+                 "level is isolate or restrict; a certificate is revoked under /v1/certificates");
+  const auto action = repository::act_by_hand(call.tx, thing->name, thing->id, *level, call.text("reason"),
+                                              call.who.name, by_hand_lease, call.now);
+  if (!action) return action.error();
+  return to_json(*action);
+}
+
+// ---- actions
+
+Result<Value> list_actions(Call& call) {
+  const auto before = decode_token(call.text("nextToken"));
+  if (!before) return before.error();
+  const std::int64_t limit = call.args.integer("limit", 100);
+  const auto rows = repository::list_actions(call.tx, {call.text("thing"), call.text("state")}, *before, limit);
+  if (!rows) return rows.error();
+  Value items = Value::array();
+  for (const auto& a : *rows) items.push_back(to_json(a));
+  Value out = {{"actions", std::move(items)}};
+  if (static_cast<std::int64_t>(rows->size()) == limit)
+    out["nextToken"] = encode_token(repository::action_cursor(rows->back()));
+  return out;
+}
+
+Result<Value> show_action(Call& call) {
+  const auto action = repository::get_action(call.tx, call.text("id"));
+  if (!action) return action.error();
+  const auto steps = repository::steps_of(call.tx, action->id);
+  if (!steps) return steps.error();
+  Value out = to_json(*action);
+  out["steps"] = Value::array();
+  for (const auto& s : *steps)
+    out["steps"].push_back({{"number", s.number},
+                            {"time", to_ms(s.time)},
+                            {"step", s.step},
+                            {"actor", s.actor},
+                            {"why", s.why},
+                            {"hash", s.hash}});
+  return out;
+}
+
+using Decide = Result<fleet::Action> (*)(store::Transaction&, const std::string&, const std::string&,
+                                         const std::string&, Instant);
+Result<Value> decide(Call& call, Decide what) {
+  const auto action = what(call.tx, call.text("id"), call.who.name, call.text("reason"), call.now);
+  if (!action) return action.error();
+  return to_json(*action);
+}
+Result<Value> approve(Call& call) { return decide(call, repository::approve); }
+Result<Value> refuse(Call& call) { return decide(call, repository::refuse); }
+Result<Value> release(Call& call) { return decide(call, repository::release); }
+
+Result<Value> get_stop_switch(Call& call) {
+  const auto on = repository::stop_switch_is_on(call.tx);
+  if (!on) return on.error();
+  return Value{{"on", *on}};
+}
+
+Result<Value> put_stop_switch(Call& call) {
+  const bool on = call.args.boolean("on", true);
+  const Status done = repository::set_stop_switch(call.tx, on, call.who.name, call.text("reason"), call.now);
+  if (!done) return done.error();
+  if (!on) {
+    if (const Status let_go = repository::release_brake(call.tx, "*"); !let_go) return let_go.error();
+  }
+  return Value{{"on", on}};
+}
+
+// ---- incidents
+
+Value incident_json(const fleet::Incident& i) {
+  Value out = to_json(i);
+  const incident::PageText text = incident::page_text(i);
+  out["title"] = text.summary;
+  out["text"] = text.description;
+  out["commands"] = text.commands;
+  return out;
+}
+
+Result<Value> list_incidents(Call& call) {
+  const auto before = decode_token(call.text("nextToken"));
+  if (!before) return before.error();
+  const std::string state = call.text("state");
+  if (!state.empty() && state != "open" && state != "closed")
+    return Error(ErrorCode::invalid_argument, "state is open or closed");
+  const std::int64_t limit = page_size(call, "limit", 100);
+  const auto rows = repository::list_incidents(call.tx, state.empty() ? std::nullopt : std::optional(state == "open"),
+                                               *before, limit);
+  if (!rows) return rows.error();
+  Value items = Value::array();
+  for (const auto& i : *rows) items.push_back(incident_json(i));
+  Value out = {{"incidents", std::move(items)}};
+  if (static_cast<std::int64_t>(rows->size()) == limit)
+    out["nextToken"] = encode_token(repository::incident_cursor(rows->back()));
+  return out;
+}
+
+Result<Value> show_incident(Call& call) {
+  const auto row = repository::get_incident(call.tx, call.text("id"));
+  if (!row) return row.error();
+  return incident_json(*row);
+}
+
+// ---- certificates
+
+Result<Value> list_certificates(Call& call) {
+  const auto after = decode_token(call.text("nextToken"));
+  if (!after) return after.error();
+  const std::int64_t limit = page_size(call, "limit", 100);
+  const std::string thing = call.text("thing");
+  const auto rows = thing.empty() ? repository::list_certificates(call.tx, *after, limit)
+                                  : repository::certificates_of(call.tx, thing);
+  if (!rows) return rows.error();
+  Value items = Value::array();
+  for (const auto& c : *rows) items.push_back(certificate_json(c));
+  Value out = {{"certificates", std::move(items)}};
+  if (thing.empty() && static_cast<std::int64_t>(rows->size()) == limit)
+    out["nextToken"] = encode_token(rows->back().id);
+  return out;
+}
+
+Result<repository::CertificateRow> certificate(Call& call) {
+  auto row = repository::find_certificate(call.tx, call.text("id"));
+  if (!row) return row.error();
+  if (!*row) return Error(ErrorCode::not_found, "there is no such certificate");
+  return std::move(**row);
+}
+
+Result<Value> show_certificate(Call& call) {
+  const auto row = certificate(call);
+  if (!row) return row.error();
+  Value out = certificate_json(*row);
+  out["certificatePem"] = row->pem;
+  return out;
+}
+
+Result<Value> revoke(Call& call) {
+  const auto row = certificate(call);
+  if (!row) return row.error();
+  if (row->thing.empty()) {
+    const Status done = repository::revoke_certificate(call.tx, row->id, pki::RevocationReason::unspecified, call.now);
+    if (!done) return done.error();
+    return Value{{"certificateId", row->id}, {"status", "REVOKED"}};
+  }
+  const auto action = repository::act_by_hand(call.tx, row->thing, row->thing_id, fleet::HoldLevel::revoke,
+                                              call.text("reason"), call.who.name, by_hand_lease, call.now);
+  if (!action) return action.error();
+  return to_json(*action);
+}
+
+// ---- profiles as files have them
+
+Result<Value> apply_profile(Call& call) {
+  Value body = call.args.body;
+  body.erase("targets");
+  body["securityProfileName"] = call.text("name");
+  auto profile = fleet::profile_from_json(body, "");
+  if (!profile) return profile.error();
+  const auto metrics = repository::list_custom_metrics(call.tx, "", 10'000);
+  if (!metrics) return metrics.error();
+  std::vector<fleet::CustomMetric> known;
+  for (const auto& row : *metrics) known.push_back(row.metric);
+  const std::vector<std::string> problems = detect::validate_behaviors(profile->behaviors, known);
+  if (!problems.empty()) return Error(ErrorCode::invalid_argument, fmt::format("{}", fmt::join(problems, "; ")));
+  json::Reader r(call.args.body, "");
+  std::vector<fleet::Target> targets;
+  for (const std::string& text : r.texts_or_empty("targets", 100, 256)) {
+    auto target = fleet::parse_target(text);
+    if (!target) return target.error();
+    targets.push_back(std::move(*target));
+  }
+  if (const Status good = r.finish(); !good) return good.error();
+  const auto row = repository::apply_profile(call.tx, std::move(*profile), targets, call.now);
+  if (!row) return row.error();
+  return to_json(row->profile);
+}
+
+Result<Value> list_profiles(Call& call) {
+  const auto after = decode_token(call.text("nextToken"));
+  if (!after) return after.error();
+  const std::int64_t limit = page_size(call, "limit", 100);
+  const auto rows = repository::list_profiles(call.tx, *after, limit);
+  if (!rows) return rows.error();
+  Value items = Value::array();
+  for (const auto& row : *rows) {
+    Value item = to_json(row.profile);
+    const auto targets = repository::targets_of(call.tx, row.profile.name);
+    if (!targets) return targets.error();
+    item["targets"] = Value::array();
+    for (const auto& t : *targets) item["targets"].push_back(fleet::to_text(t));
+    items.push_back(std::move(item));
+  }
+  Value out = {{"profiles", std::move(items)}};
+  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().profile.name);
+  return out;
+}
+
+Value metric_json(const fleet::CustomMetric& m) {
+  return {{"name", m.name}, {"type", to_string(m.type)}, {"displayName", m.display_name}};
+}
+
+Result<Value> put_metric(Call& call) {
+  const auto type = fleet::parse_custom_metric_type(call.text("type"));
+  if (!type) return type.error();
+  if (call.text("name").starts_with("aws:"))
+    return Error(ErrorCode::invalid_argument, "a custom metric's name must not start with aws:");
+  const auto row =
+      repository::create_custom_metric(call.tx, {call.text("name"), *type, call.text("displayName")}, call.now);
+  if (!row) return row.error();
+  return metric_json(row->metric);
+}
+
+Result<Value> list_metrics(Call& call) {
+  const auto rows = repository::list_custom_metrics(call.tx, "", 10'000);
+  if (!rows) return rows.error();
+  Value items = Value::array();
+  for (const auto& row : *rows) items.push_back(metric_json(row.metric));
+  return Value{{"customMetrics", std::move(items)}};
+}
+
+}  // namespace
+
+std::vector<Operation> v1_operations() {
+  const Member name{"name", In::path, Kind::name, true};
+  const Member id{"id", In::path, Kind::text, true, 1, 64};
+  const Member reason{"reason", In::body, Kind::text, true, 1, 1000};
+  const Member limit{"limit", In::query, Kind::integer, false, 1, page_max};
+  const Member actions_limit{"limit", In::query, Kind::integer, false, 1, 1000};
+  const Member token{"nextToken", In::query, Kind::text, false, 1, 4096};
+  const Member thing{"thing", In::query, Kind::text, false, 1, 128};
+  const Member state{"state", In::query, Kind::text, false, 1, 32};
+  return {
+      {{"v1.things.list", "GET", "/v1/things", Right::read, {{"group", In::query, Kind::name}, limit, token}},
+       list_things},
+      {{"v1.things.show", "GET", "/v1/things/{name}", Right::read, {name}}, show_thing},
+      {{"v1.things.enrol",
+        "POST",
+        "/v1/things/{name}/enrol",
+        Right::write,
+        {name,
+         {"csr", In::body, Kind::text, true, 1, 16'384},
+         {"thingType", In::body, Kind::name},
+         {"groups", In::body, Kind::any}}},
+       nullptr,
+       enrol},
+      {{"v1.things.quarantine",
+        "POST",
+        "/v1/things/{name}/quarantine",
+        Right::operate,
+        {name, reason, {"level", In::body, Kind::text, false, 1, 16}}},
+       quarantine},
+      {{"v1.actions.list", "GET", "/v1/actions", Right::read, {thing, state, actions_limit, token}}, list_actions},
+      {{"v1.actions.show", "GET", "/v1/actions/{id}", Right::read, {id}}, show_action},
+      {{"v1.actions.approve", "POST", "/v1/actions/{id}/approve", Right::approve, {id, reason}}, approve},
+      {{"v1.actions.refuse", "POST", "/v1/actions/{id}/refuse", Right::operate, {id, reason}}, refuse},
+      {{"v1.actions.release", "POST", "/v1/actions/{id}/release", Right::operate, {id, reason}}, release},
+      {{"v1.stop-switch.show", "GET", "/v1/stop-switch", Right::read, {}}, get_stop_switch},
+      {{"v1.stop-switch.set",
+        "PUT",
+        "/v1/stop-switch",
+        Right::operate,
+        {{"on", In::body, Kind::boolean, true}, reason}},
+       put_stop_switch},
+      {{"v1.incidents.list", "GET", "/v1/incidents", Right::read, {state, limit, token}}, list_incidents},
+      {{"v1.incidents.show", "GET", "/v1/incidents/{id}", Right::read, {id}}, show_incident},
+      {{"v1.certificates.list", "GET", "/v1/certificates", Right::read, {thing, limit, token}}, list_certificates},
+      {{"v1.certificates.show", "GET", "/v1/certificates/{id}", Right::read, {id}}, show_certificate},
+      {{"v1.certificates.revoke", "POST", "/v1/certificates/{id}/revoke", Right::approve, {id, reason}}, revoke},
+      {{"v1.profiles.list", "GET", "/v1/profiles", Right::read, {limit, token}}, list_profiles},
+      {{"v1.profiles.apply",
+        "PUT",
+        "/v1/profiles/{name}",
+        Right::write,
+        {name, {"behaviors", In::body, Kind::any}, {"targets", In::body, Kind::any}}},
+       apply_profile},
+      {{"v1.custom-metrics.list", "GET", "/v1/custom-metrics", Right::read, {}}, list_metrics},
+      {{"v1.custom-metrics.put",
+        "PUT",
+        "/v1/custom-metrics/{name}",
+        Right::write,
+        {name, {"type", In::body, Kind::text, true, 1, 32}, {"displayName", In::body, Kind::text, false, 0, 128}}},
+       put_metric},
+  };
+}
+
+}  // namespace fleetward::api
