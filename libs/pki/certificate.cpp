@@ -14,12 +14,20 @@ constexpr std::size_t names_max = 64;
 constexpr std::string_view thing_prefix = "urn:fleetward:thing:";
 constexpr std::string_view probe_prefix = "urn:fleetward:probe:";
 
+// In UTF-8 whatever the certificate's string type is; empty when it is absent or holds a NUL, with which C programs and
+// we would read different names.
 std::string common_name_of(const X509_NAME* name) {
   const int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
   if (at < 0) return {};
-  const ASN1_STRING* text = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
-  return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-                     static_cast<std::size_t>(ASN1_STRING_length(text)));
+  unsigned char* raw = nullptr;
+  const int size = ASN1_STRING_to_UTF8(&raw, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+  if (size < 0) {
+    crypto::take_openssl_errors();
+    return {};
+  }
+  std::string text(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(size));
+  OPENSSL_free(raw);
+  return text.find('\0') == std::string::npos ? text : std::string();
 }
 
 std::string name_text(const X509_NAME* name) {
@@ -67,13 +75,15 @@ crypto::IntegerHandle random_serial(crypto::Random& random) {
   return crypto::IntegerHandle(BN_to_ASN1_INTEGER(number.get(), nullptr));
 }
 
+// A name longer than a common name may be (ub-common-name, RFC 5280 appendix A.1) stands in subjectAltName alone.
 void set_name(X509_NAME* name, std::string_view common_name) {
+  constexpr std::size_t common_name_characters_max = 64;
   const auto put = [name](const char* field, std::string_view text) {
     X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.data()),
                                static_cast<int>(text.size()), -1, 0);
   };
   put("O", "Fleetward");
-  put("CN", common_name);
+  if (common_name.size() <= common_name_characters_max) put("CN", common_name);
 }
 
 // What a certificate is made of before it is signed.

@@ -16,9 +16,9 @@ namespace fleetward::pki {
 inline constexpr std::size_t pem_bytes_max = 64 * 1024;
 
 struct CertificateInfo {
-  std::string fingerprint;  // SHA-256 of the DER, hex: the certificate id of the API
-  std::string serial;       // hex, without leading zeros
-  std::string common_name;
+  std::string fingerprint;        // SHA-256 of the DER, hex: the certificate id of the API
+  std::string serial;             // hex, without leading zeros
+  std::string common_name;        // UTF-8; empty when there is none
   std::string issuer_name;        // RFC 2253
   std::vector<std::string> uris;  // subjectAltName
   Instant not_before;
@@ -53,7 +53,7 @@ inline constexpr Millis probe_lifetime_max{15 * 60'000};
 
 struct LeafRequest {
   Purpose purpose = Purpose::device;
-  std::string common_name;
+  std::string common_name;  // at most 128 bytes; over 64 it is left out, as RFC 5280 allows no more there
   std::vector<std::string> dns_names;
   std::vector<std::string> ip_addresses;
   std::vector<std::string> uris;

@@ -6,6 +6,8 @@ namespace fleetward::pki {
 namespace {
 
 constexpr std::size_t crl_bytes_max = 256 << 20;
+constexpr std::size_t serial_bytes_max = 20;  // RFC 5280 section 4.1.2.2
+constexpr std::size_t entry_bytes_usual = 52;
 
 void put(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
 
@@ -44,8 +46,27 @@ Bytes number_bytes(std::int64_t number) {
   return out;
 }
 
+void put_digits(Bytes& out, unsigned number, int count) {
+  for (unsigned unit = count == 4 ? 1000 : 10; unit > 0; unit /= 10)
+    out.push_back(static_cast<std::uint8_t>('0' + number / unit % 10));
+}
+
 // UTCTime until 2049, GeneralizedTime from then on (RFC 5280 section 5.1.2.4).
-Bytes time(Instant t) { return crypto::to_der(to_asn1(t).get(), i2d_ASN1_TIME); }
+void put_time(Bytes& out, Instant t) {
+  const auto day = std::chrono::floor<std::chrono::days>(t);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(std::chrono::floor<std::chrono::seconds>(t - day));
+  const auto year = static_cast<unsigned>(static_cast<int>(date.year()));
+  const bool is_short = year >= 1950 && year < 2050;
+  put_header(out, is_short ? 0x17 : 0x18, is_short ? 13 : 15);
+  put_digits(out, is_short ? year % 100 : year, is_short ? 2 : 4);
+  put_digits(out, static_cast<unsigned>(date.month()), 2);
+  put_digits(out, static_cast<unsigned>(date.day()), 2);
+  put_digits(out, static_cast<unsigned>(clock.hours().count()), 2);
+  put_digits(out, static_cast<unsigned>(clock.minutes().count()), 2);
+  put_digits(out, static_cast<unsigned>(clock.seconds().count()), 2);
+  out.push_back('Z');
+}
 
 const Bytes& ecdsa_with_sha256() {
   static const Bytes sequence = {0x30, 0x0A, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02};
@@ -58,26 +79,52 @@ Bytes extension(std::initializer_list<std::uint8_t> oid, ByteView value) {
   return wrap(0x30, content);
 }
 
-Result<Bytes> entry_of(const RevokedEntry& e) {
-  const auto serial = from_hex(e.serial.size() % 2 == 0 ? e.serial : "0" + e.serial);
-  if (!serial) return serial.error().with_context("serial number");
-  Bytes content = integer(*serial);
-  put(content, time(e.at));
-  if (e.reason != RevocationReason::unspecified) {
-    const Bytes code = {0x0A, 0x01, static_cast<std::uint8_t>(e.reason)};
-    put(content, wrap(0x30, extension({0x55, 0x1D, 0x15}, code)));
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// INTEGER of a serial number in hex. False when it is none, or longer than one may be.
+bool put_serial(Bytes& out, std::string_view hex) {
+  while (hex.size() > 1 && hex.front() == '0') hex.remove_prefix(1);
+  if (hex.empty() || hex.size() > 2 * serial_bytes_max) return false;
+  const bool needs_zero = hex.size() % 2 == 0 && hex_digit(hex.front()) >= 8;  // or it would be negative
+  put_header(out, 0x02, (hex.size() + 1) / 2 + (needs_zero ? 1 : 0));
+  if (needs_zero) out.push_back(0);
+  int high = hex.size() % 2 == 0 ? -1 : 0;
+  for (const char c : hex) {
+    const int digit = hex_digit(c);
+    if (digit < 0) return false;
+    if (high >= 0) out.push_back(static_cast<std::uint8_t>(high << 4 | digit));
+    high = high >= 0 ? -1 : digit;
   }
-  return wrap(0x30, content);
+  return true;
+}
+
+// Written straight into the list: a million entries are a million times some fifty bytes and nothing else.
+Status put_entry(Bytes& out, const RevokedEntry& e) {
+  const std::size_t start = out.size();
+  put_header(out, 0x30, 0);  // an entry is always shorter than 128 bytes, so its length is one byte, set below
+  if (!put_serial(out, e.serial))
+    return Error(ErrorCode::invalid_argument, fmt::format("'{}' is not a serial number", printable(e.serial, 64)));
+  put_time(out, e.at);
+  if (e.reason != RevocationReason::unspecified) {
+    const std::uint8_t code[] = {0x30, 0x0C, 0x30, 0x0A, 0x06, 0x03, 0x55,
+                                 0x1D, 0x15, 0x04, 0x03, 0x0A, 0x01, static_cast<std::uint8_t>(e.reason)};
+    put(out, code);
+  }
+  out[start + 1] = static_cast<std::uint8_t>(out.size() - start - 2);
+  return {};
 }
 
 Result<Bytes> revoked_list(const std::vector<RevokedEntry>& entries) {
   Bytes content;
+  content.reserve(entries.size() * entry_bytes_usual);
   for (const RevokedEntry& e : entries) {
-    const auto entry = entry_of(e);
-    if (!entry) return entry.error();
-    put(content, *entry);
+    if (const Status entry = put_entry(content, e); !entry) return entry.error();
   }
-  return content.empty() ? content : wrap(0x30, content);
+  return content;
 }
 
 Bytes extensions(X509* issuer, std::int64_t number) {
@@ -100,9 +147,12 @@ Result<Bytes> make_crl(const Issuer& issuer, const std::vector<RevokedEntry>& en
   content.reserve(revoked->size() + 1024);
   put(content, ecdsa_with_sha256());
   put(content, crypto::to_der(X509_get_subject_name(certificate->get()), i2d_X509_NAME));
-  put(content, time(this_update));
-  put(content, time(next_update));
-  put(content, *revoked);
+  put_time(content, this_update);
+  put_time(content, next_update);
+  if (!revoked->empty()) {  // absent rather than empty (RFC 5280 section 5.1.2.6)
+    put_header(content, 0x30, revoked->size());
+    put(content, *revoked);
+  }
   put(content, extensions(certificate->get(), number));
   Bytes list = wrap(0x30, content);
   const auto signature = issuer.key.sign(list);
@@ -119,7 +169,8 @@ Result<CrlInfo> read_crl(ByteView der, std::string_view issuer_pem) {
   const unsigned char* cursor = der.data();
   const std::unique_ptr<X509_CRL, crypto::OpensslFree<X509_CRL_free>> crl(
       d2i_X509_CRL(nullptr, &cursor, static_cast<long>(der.size())));
-  if (!crl) return crypto::openssl_error(ErrorCode::invalid_argument, "not a CRL in DER");
+  if (!crl || cursor != der.data() + der.size())
+    return crypto::openssl_error(ErrorCode::invalid_argument, "not a CRL in DER");
   const auto issuer = parse_pem(issuer_pem);
   if (!issuer) return issuer.error();
   if (X509_NAME_cmp(X509_CRL_get_issuer(crl.get()), X509_get_subject_name(issuer->get())) != 0 ||

@@ -25,8 +25,9 @@ struct RevokedEntry {
   RevocationReason reason = RevocationReason::unspecified;
 };
 
-// DER of a v2 CRL with authority key identifier and number; `entries` in the order in which they are to stand. Time
-// linear in the entries; one signature.
+// DER of a v2 CRL with authority key identifier and number; `entries` in the order in which they are to stand, a reason
+// only where there is one to give. Time linear in the entries, one digest, one signature; no object an entry.
+// invalid_argument: a serial that is not hex of at most 20 octets.
 Result<Bytes> make_crl(const Issuer& issuer, const std::vector<RevokedEntry>& entries, std::int64_t number,
                        Instant this_update, Instant next_update);
 

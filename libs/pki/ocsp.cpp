@@ -13,6 +13,8 @@ using BasicHandle = std::unique_ptr<OCSP_BASICRESP, crypto::OpensslFree<OCSP_BAS
 using CertIdHandle = std::unique_ptr<OCSP_CERTID, crypto::OpensslFree<OCSP_CERTID_free>>;
 
 constexpr std::size_t nonce_bytes_max = 128;
+constexpr std::size_t ocsp_answer_bytes_max = 64 * 1024;
+constexpr Millis clock_skew{60'000};
 
 OcspAnswer error_answer(int status) {
   const ResponseHandle response(OCSP_response_create(status, nullptr));
@@ -64,6 +66,8 @@ void add_status(OCSP_BASICRESP* basic, OCSP_CERTID* id, const CertificateState& 
 
 }  // namespace
 
+OcspAnswer ocsp_try_later() { return error_answer(OCSP_RESPONSE_STATUS_TRYLATER); }
+
 OcspAnswer answer_ocsp(ByteView der, const OcspSigner& signer,
                        const std::function<CertificateState(const std::string&)>& look_up, Instant now,
                        Millis validity) {
@@ -74,6 +78,7 @@ OcspAnswer answer_ocsp(ByteView der, const OcspSigner& signer,
   const int ids = OCSP_request_onereq_count(request.get());
   bool bad_nonce = false;
   const auto nonce = nonce_of(request.get(), bad_nonce);
+  crypto::take_openssl_errors();
   if (ids < 1 || ids > ocsp_ids_max || bad_nonce) return error_answer(OCSP_RESPONSE_STATUS_MALFORMEDREQUEST);
 
   const auto issuer = parse_pem(signer.issuer_pem);
@@ -91,8 +96,11 @@ OcspAnswer answer_ocsp(ByteView der, const OcspSigner& signer,
     Bytes copy = *nonce;
     OCSP_basic_add1_nonce(basic.get(), copy.data(), static_cast<int>(copy.size()));
   }
-  // producedAt is set by OpenSSL to its own clock; everything that expires is by `now`.
-  if (OCSP_basic_sign(basic.get(), delegate->get(), signer.key.native(), EVP_sha256(), nullptr, 0) != 1) {
+  // OpenSSL would set producedAt by its own clock, and has no setter for another.
+  auto* produced_at = const_cast<ASN1_GENERALIZEDTIME*>(OCSP_resp_get0_produced_at(basic.get()));
+  ASN1_GENERALIZEDTIME_set(produced_at, static_cast<std::time_t>(to_ms(now) / 1000));
+  if (OCSP_basic_sign(basic.get(), delegate->get(), signer.key.native(), EVP_sha256(), nullptr, OCSP_NOTIME) != 1) {
+    crypto::take_openssl_errors();
     return error_answer(OCSP_RESPONSE_STATUS_INTERNALERROR);
   }
   const ResponseHandle response(OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic.get()));
@@ -123,7 +131,9 @@ Result<Bytes> make_ocsp_request(std::string_view certificate_pem, std::string_vi
   return crypto::to_der(request.get(), i2d_OCSP_REQUEST);
 }
 
-Result<CertificateState> read_ocsp_answer(ByteView der, std::string_view certificate_pem, std::string_view issuer_pem) {
+Result<CertificateState> read_ocsp_answer(ByteView der, std::string_view certificate_pem, std::string_view issuer_pem,
+                                          Instant now) {
+  if (der.size() > ocsp_answer_bytes_max) return Error(ErrorCode::resource_exhausted, "the OCSP answer is too long");
   const auto id = id_for(certificate_pem, issuer_pem);
   if (!id) return id.error();
   const auto issuer = parse_pem(issuer_pem);
@@ -138,6 +148,7 @@ Result<CertificateState> read_ocsp_answer(ByteView der, std::string_view certifi
   const crypto::CertStoreHandle store(X509_STORE_new());
   X509_STORE_add_cert(store.get(), issuer->get());
   X509_STORE_set_flags(store.get(), X509_V_FLAG_PARTIAL_CHAIN);
+  X509_VERIFY_PARAM_set_time(X509_STORE_get0_param(store.get()), static_cast<std::time_t>(to_ms(now) / 1000));
   if (!basic || OCSP_basic_verify(basic.get(), nullptr, store.get(), 0) != 1) {
     return crypto::openssl_error(ErrorCode::permission_denied, "the OCSP answer's signature");
   }
@@ -149,6 +160,12 @@ Result<CertificateState> read_ocsp_answer(ByteView der, std::string_view certifi
   if (OCSP_resp_find_status(basic.get(), id->get(), &status, &reason, &at, &from, &to) != 1) {
     return Error(ErrorCode::not_found, "the OCSP answer is about another certificate");
   }
+  const auto this_update = from_asn1(from);
+  if (!this_update) return this_update.error();
+  const auto next_update = to == nullptr ? Result<Instant>(*this_update) : from_asn1(to);
+  if (!next_update) return next_update.error();
+  if (now + clock_skew < *this_update || now > *next_update + clock_skew)
+    return Error(ErrorCode::failed_precondition, "the OCSP answer is stale, or of a time to come");
   CertificateState state;
   if (status == V_OCSP_CERTSTATUS_GOOD) state.kind = CertificateState::Kind::good;
   if (status == V_OCSP_CERTSTATUS_REVOKED) {

@@ -39,7 +39,12 @@ OcspAnswer answer_ocsp(ByteView request_der, const OcspSigner& signer,
 
 // A question about one certificate, with SHA-256 ids.
 Result<Bytes> make_ocsp_request(std::string_view certificate_pem, std::string_view issuer_pem);
-// What a client makes of the answer: signature by the issuer or its delegate, for this certificate, not stale.
-Result<CertificateState> read_ocsp_answer(ByteView der, std::string_view certificate_pem, std::string_view issuer_pem);
+// The unsigned answer of a responder that has too much to do (tryLater, 3).
+OcspAnswer ocsp_try_later();
+
+// What a client makes of the answer: signature by the issuer or its delegate, for this certificate, not stale at `now`
+// (failed_precondition; a minute of skew is allowed).
+Result<CertificateState> read_ocsp_answer(ByteView der, std::string_view certificate_pem, std::string_view issuer_pem,
+                                          Instant now);
 
 }  // namespace fleetward::pki

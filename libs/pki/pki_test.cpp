@@ -5,7 +5,9 @@
 #include <array>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 
+#include "crypto/openssl.hpp"
 #include "pki/crl.hpp"
 #include "pki/ocsp.hpp"
 
@@ -127,6 +129,54 @@ TEST_F(PkiTest, AnEmptyCrlIsGoodToo) {
               ::testing::AllOf(HasSubstr("verify OK"), HasSubstr("No Revoked Certificates")));
 }
 
+TEST_F(PkiTest, ALargeCrlIsSmallAndRight) {
+  std::vector<RevokedEntry> entries;
+  crypto::SeededRandom random(1);
+  for (int i = 0; i < 100'000; ++i) {
+    entries.push_back({random.hex(16), now_ - std::chrono::minutes(i), RevocationReason::unspecified});
+  }
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.serial < b.serial; });
+  entries[5].reason = RevocationReason::superseded;
+  const auto crl = make_crl(issuing_, entries, 1'000'000, now_, now_ + std::chrono::hours(168));
+  ASSERT_TRUE(crl.ok());
+  EXPECT_LT(crl->size(), entries.size() * 37) << "a serial, a time and no more";
+  const auto info = read_crl(*crl, issuing_.certificate_pem);
+  ASSERT_TRUE(info.ok()) << info.error().message;
+  EXPECT_EQ(info->number, 1'000'000);
+  ASSERT_EQ(info->revoked.size(), entries.size());
+  for (const auto& e : entries) {
+    const std::size_t zeros = std::min(e.serial.find_first_not_of('0') / 2 * 2, e.serial.size());
+    const auto found = info->revoked.find(e.serial.substr(zeros));
+    ASSERT_NE(found, info->revoked.end()) << e.serial;
+    ASSERT_EQ(found->second, std::chrono::floor<std::chrono::seconds>(e.at));
+  }
+}
+
+TEST_F(PkiTest, CrlNumbersSerialsAndTimesAtTheirEdges) {
+  const std::vector<RevokedEntry> entries = {
+      {"01", *parse_rfc3339("2049-12-31T23:59:59Z"), RevocationReason::superseded},
+      {"7f", *parse_rfc3339("2050-01-01T00:00:00Z"), RevocationReason::unspecified},
+      {"80", now_, RevocationReason::cessation_of_operation},
+      {"abc", now_, RevocationReason::unspecified},
+      {"00ff", now_, RevocationReason::unspecified},
+      {std::string(40, 'f'), now_, RevocationReason::affiliation_changed}};
+  const auto crl = make_crl(issuing_, entries, 128, now_, *parse_rfc3339("2051-02-03T04:05:06Z"));
+  ASSERT_TRUE(crl.ok()) << crl.error().message;
+  write("crl.der", as_text(*crl));
+  const std::string text = run("openssl crl -inform DER -in crl.der -noout -text -CAfile issuing.crt");
+  for (const char* part : {"verify OK", "Dec 31 23:59:59 2049 GMT", "Jan  1 00:00:00 2050 GMT", "Serial Number: 80\n",
+                           "Serial Number: 0ABC", "Serial Number: FF\n", "Feb  3 04:05:06 2051 GMT", "Superseded"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  EXPECT_EQ(read_crl(*crl, issuing_.certificate_pem)->number, 128);
+  for (const std::string& serial : {std::string(), std::string("xyz"), std::string(42, 'f')}) {
+    EXPECT_EQ(make_crl(issuing_, {{serial, now_}}, 1, now_, now_).error().code, ErrorCode::invalid_argument) << serial;
+  }
+  Bytes trailing = *crl;
+  trailing.push_back(0);
+  EXPECT_FALSE(read_crl(trailing, issuing_.certificate_pem).ok());
+}
+
 TEST_F(PkiTest, OcspAnswersOpensslAndGnutls) {
   const OcspSigner signer = responder();
   const auto look_up = [&](const std::string& s) {
@@ -162,15 +212,59 @@ TEST_F(PkiTest, OcspClientSideChecksWhatItGets) {
   const auto request = make_ocsp_request(certificates_["dev1"], issuing_.certificate_pem);
   const OcspAnswer answer = answer_ocsp(*request, signer, revoked, now_, std::chrono::minutes(10));
   EXPECT_FALSE(answer.has_nonce);
-  const auto state = read_ocsp_answer(answer.der, certificates_["dev1"], issuing_.certificate_pem);
+  const auto state = read_ocsp_answer(answer.der, certificates_["dev1"], issuing_.certificate_pem, now_);
   ASSERT_TRUE(state.ok()) << state.error().message;
   EXPECT_EQ(state->kind, CertificateState::Kind::revoked);
-  EXPECT_EQ(read_ocsp_answer(answer.der, certificates_["dev2"], issuing_.certificate_pem).error().code,
+  EXPECT_EQ(read_ocsp_answer(answer.der, certificates_["dev2"], issuing_.certificate_pem, now_).error().code,
             ErrorCode::not_found);
   const OcspSigner stranger{signer.key, certificates_["dev2"],
                             issuing_.certificate_pem};  // no OCSP signing certificate
   const OcspAnswer forged = answer_ocsp(*request, stranger, revoked, now_, std::chrono::minutes(10));
-  EXPECT_FALSE(read_ocsp_answer(forged.der, certificates_["dev1"], issuing_.certificate_pem).ok());
+  EXPECT_FALSE(read_ocsp_answer(forged.der, certificates_["dev1"], issuing_.certificate_pem, now_).ok());
+  for (const Millis away : {Millis(-4 * 60'000), Millis(20 * 60'000)}) {
+    const auto stale = read_ocsp_answer(answer.der, certificates_["dev1"], issuing_.certificate_pem, now_ + away);
+    EXPECT_EQ(stale.error().code, ErrorCode::failed_precondition) << away.count();
+  }
+}
+
+// The nonce is an OCTET STRING in the extension's value: 1 to 128 octets are echoed, others are malformedRequest (1).
+TEST_F(PkiTest, NonceLengthIsCapped) {
+  const OcspSigner signer = responder();
+  const auto good = [](const std::string&) { return CertificateState{CertificateState::Kind::good, {}, {}}; };
+  const auto plain = make_ocsp_request(certificates_["dev1"], issuing_.certificate_pem);
+  for (const int length : {0, 1, 32, 127, 128, 129, 300}) {
+    const unsigned char* cursor = plain->data();
+    const std::unique_ptr<OCSP_REQUEST, crypto::OpensslFree<OCSP_REQUEST_free>> request(
+        d2i_OCSP_REQUEST(nullptr, &cursor, static_cast<long>(plain->size())));
+    using OctetString = std::unique_ptr<ASN1_OCTET_STRING, crypto::OpensslFree<ASN1_OCTET_STRING_free>>;
+    const Bytes octets(static_cast<std::size_t>(length), 0x5A);
+    const OctetString nonce(ASN1_OCTET_STRING_new());
+    ASN1_OCTET_STRING_set(nonce.get(), octets.data(), length);
+    const Bytes framed = crypto::to_der(nonce.get(), i2d_ASN1_OCTET_STRING);
+    const OctetString value(ASN1_OCTET_STRING_new());
+    ASN1_OCTET_STRING_set(value.get(), framed.data(), static_cast<int>(framed.size()));
+    const crypto::CertExtensionHandle extension(
+        X509_EXTENSION_create_by_NID(nullptr, NID_id_pkix_OCSP_Nonce, 0, value.get()));
+    ASSERT_EQ(OCSP_REQUEST_add_ext(request.get(), extension.get(), -1), 1);
+    const Bytes der = crypto::to_der(request.get(), i2d_OCSP_REQUEST);
+    const OcspAnswer answer = answer_ocsp(der, signer, good, now_, std::chrono::minutes(10));
+    const bool allowed = length >= 1 && length <= 128;
+    EXPECT_EQ(answer.is_error, !allowed) << length;
+    EXPECT_EQ(answer.has_nonce, allowed) << length;
+    if (!allowed) EXPECT_EQ(answer.der, (Bytes{0x30, 0x03, 0x0A, 0x01, 0x01})) << length;
+    if (allowed) EXPECT_NE(as_text(answer.der).find(as_text(octets)), std::string_view::npos) << length;
+  }
+}
+
+// Same time in, same times out: nothing in an answer is of the machine's own clock.
+TEST_F(PkiTest, AnswersAreOfTheTimeThatIsGiven) {
+  const auto good = [](const std::string&) { return CertificateState{CertificateState::Kind::good, {}, {}}; };
+  const auto request = make_ocsp_request(certificates_["dev1"], issuing_.certificate_pem);
+  const Instant then = *parse_rfc3339("2031-05-06T07:08:09Z");
+  write("answer.der", as_text(answer_ocsp(*request, responder(), good, then, std::chrono::minutes(10)).der));
+  EXPECT_THAT(run("openssl ocsp -respin answer.der -noverify -resp_text"),
+              ::testing::AllOf(HasSubstr("Produced At: May  6 07:08:09 2031 GMT"),
+                               HasSubstr("Next Update: May  6 07:18:09 2031 GMT")));
 }
 
 TEST_F(PkiTest, OcspRefusesWhatItShould) {
@@ -215,6 +309,78 @@ TEST_F(PkiTest, ProbesAreShortLivedAndMarked) {
   EXPECT_EQ(probe_thing(*info), "dev1");
   EXPECT_LE(info->not_after - info->not_before, probe_lifetime_max);
   EXPECT_EQ(probe_thing(*read_certificate(certificates_["dev1"])), "");
+}
+
+TEST_F(PkiTest, SerialsArePositiveRandomAndUnique) {
+  std::set<std::string> seen;
+  for (int i = 0; i < 50; ++i) {
+    const auto info = read_certificate(device("dev1"));
+    ASSERT_EQ(info->serial.size(), 32U);
+    EXPECT_LT(info->serial[0], '8') << "positive";
+    EXPECT_TRUE(seen.insert(info->serial).second);
+  }
+}
+
+TEST_F(PkiTest, LongestThingNameStandsInItsUri) {
+  const std::string name(128, 'n');
+  write("long.crt", device(name));
+  const auto info = read_certificate(as_text(read("long.crt")));
+  EXPECT_EQ(info->common_name, "") << "64 characters is the most that RFC 5280 allows";
+  EXPECT_THAT(info->uris, ::testing::ElementsAre("urn:fleetward:thing:" + name));
+  EXPECT_THAT(run("openssl verify -x509_strict -CAfile root.crt -untrusted issuing.crt long.crt"),
+              HasSubstr("long.crt: OK"));
+  EXPECT_EQ(read_certificate(device(std::string(64, 'n')))->common_name, std::string(64, 'n'));
+}
+
+TEST_F(PkiTest, ServerCertificatesNameTheirHosts) {
+  LeafRequest request;
+  request.purpose = Purpose::server;
+  request.common_name = "gateway.example";
+  request.dns_names = {"gateway.example", "localhost"};
+  request.ip_addresses = {"127.0.0.1", "::1"};
+  request.lifetime = years(50);
+  write("server.crt", *issue(issuing_, crypto::PrivateKey::generate()->public_key(), request, now_, random_));
+  const std::string verify = "openssl verify -x509_strict -purpose sslserver -CAfile root.crt -untrusted issuing.crt ";
+  for (const char* at : {"-verify_hostname localhost", "-verify_ip 127.0.0.1", "-verify_ip ::1"}) {
+    EXPECT_THAT(run(verify + at + " server.crt"), HasSubstr("server.crt: OK")) << at;
+  }
+  EXPECT_THAT(run(verify + "-verify_hostname other.example server.crt"), HasSubstr("ostname mismatch"));
+  EXPECT_THAT(run("openssl verify -purpose sslclient -CAfile root.crt -untrusted issuing.crt server.crt"),
+              Not(HasSubstr("server.crt: OK")));
+  EXPECT_EQ(read_certificate(as_text(read("server.crt")))->not_after,
+            read_certificate(issuing_.certificate_pem)->not_after)
+      << "never after the issuer's";
+}
+
+TEST_F(PkiTest, TheHierarchyHasTwoLevels) {
+  const auto key = crypto::PrivateKey::generate();
+  write("third.crt", *make_issuing(issuing_, key->public_key(), "Third", now_, years(1), random_));
+  EXPECT_THAT(run("openssl verify -CAfile root.crt -untrusted issuing.crt third.crt"), HasSubstr("third.crt: OK"));
+  const Issuer third{*key, std::string(as_text(read("third.crt")))};
+  LeafRequest request;
+  request.common_name = "x";
+  request.lifetime = years(1);
+  write("below.crt", *issue(third, key->public_key(), request, now_, random_));
+  run("cat issuing.crt third.crt > both.pem");
+  EXPECT_THAT(run("openssl verify -CAfile root.crt -untrusted both.pem below.crt"),
+              HasSubstr("path length constraint exceeded"));
+}
+
+TEST_F(PkiTest, ReadersAreBoundedAndRefuseNonsense) {
+  EXPECT_EQ(read_certificate(std::string(pem_bytes_max + 1, 'x')).error().code, ErrorCode::resource_exhausted);
+  EXPECT_EQ(read_certificate("").error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(read_certificate_der(Bytes(pem_bytes_max + 1)).error().code, ErrorCode::resource_exhausted);
+  EXPECT_EQ(read_signing_request(std::string(pem_bytes_max + 1, 'x')).error().code, ErrorCode::resource_exhausted);
+  const Bytes der = *der_of_pem(certificates_["dev1"]);
+  EXPECT_EQ(pem_of_der(der), certificates_["dev1"]);
+  for (std::size_t size = 0; size < der.size(); size += 7) {
+    EXPECT_FALSE(read_certificate_der(ByteView(der).first(size)).ok()) << size;
+  }
+  const auto question = make_ocsp_request(certificates_["dev1"], issuing_.certificate_pem);
+  const auto unknown = [](const std::string&) { return CertificateState(); };
+  for (std::size_t size = 0; size < question->size(); ++size) {
+    EXPECT_TRUE(answer_ocsp(ByteView(*question).first(size), responder(), unknown, now_, Millis(1000)).is_error);
+  }
 }
 
 TEST_F(PkiTest, NamesCannotSmuggleExtensions) {

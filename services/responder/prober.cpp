@@ -167,7 +167,7 @@ async::Task<Evidence> ask_ocsp(async::Scheduler& scheduler, std::string url, std
     evidence.text = "OCSP: " + response.error().message;
     co_return evidence;
   }
-  const auto state = pki::read_ocsp_answer(as_bytes(response->body), certificate_pem, issuer_pem);
+  const auto state = pki::read_ocsp_answer(as_bytes(response->body), certificate_pem, issuer_pem, evidence.time);
   evidence.good = state.ok() && state->kind == pki::CertificateState::Kind::revoked;
   evidence.text = !state          ? "OCSP: " + state.error().message
                   : evidence.good ? "OCSP answers revoked"
