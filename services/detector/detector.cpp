@@ -214,7 +214,9 @@ struct Detector::State {
 
   // Before partitions are given back.
   async::Task<void> save_now() {
-    while (is_saving) co_await saved.wait(poll_wait_max);
+    while (is_saving) {
+      co_await saved.wait(poll_wait_max);
+    }
     const bool published = co_await publisher.wait_idle(publish_limit);
     if (!published) co_return;  // what it would cover is not out yet: the next owner reads those records again
     co_await commit_all(prepare());
@@ -224,7 +226,9 @@ struct Detector::State {
     const auto now = scheduler.steady_now();
     if (is_saving || now < checkpoint_at) co_return;
     // Violations that never cease do not put it off for ever.
-    if (now >= checkpoint_at + settings.checkpoint_every) co_await publisher.wait_idle(publish_limit);
+    if (now >= checkpoint_at + settings.checkpoint_every) {
+      co_await publisher.wait_idle(publish_limit);
+    }
     if (publisher.is_idle()) scope.spawn("checkpoint", commit_all(prepare()));
   }
 
@@ -238,7 +242,9 @@ struct Detector::State {
       co_return;
     }
     for (const std::int32_t p : polled->lost) lose(p, "lost");
-    if (!polled->revoked.empty()) co_await save_now();
+    if (!polled->revoked.empty()) {
+      co_await save_now();
+    }
     for (const std::int32_t p : polled->revoked) lose(p, "revoked");
     for (const bus::Position& p : polled->assigned) assign(p);
     take(std::move(polled->records));
@@ -268,7 +274,9 @@ struct Detector::State {
 
   async::Task<void> run() {
     checkpoint_at = scheduler.steady_now() + settings.checkpoint_every;
-    while (!scope.stopping()) co_await step();
+    while (!scope.stopping()) {
+      co_await step();
+    }
     co_await save_now();
     const Status closed = co_await consumer->close();
     if (!closed) log::warn("consumer_close_failed", {{"error", closed.error().message}});

@@ -102,12 +102,16 @@ struct Historian::State {
     while (!kept) {
       const Status status = co_await keep(events);
       kept = status.ok();
-      if (!kept) co_await pause_after(status, "record");
+      if (!kept) {
+        co_await pause_after(status, "record");
+      }
       if (!kept && scope.stopping()) co_return;  // not committed: read again by the next one
     }
     while (!dead.empty()) {
       const Status status = co_await bury();
-      if (!status) co_await pause_after(status, "dead-letter");
+      if (!status) {
+        co_await pause_after(status, "dead-letter");
+      }
       if (!status && scope.stopping()) co_return;
     }
     std::vector<bus::Position> positions;
@@ -136,9 +140,15 @@ struct Historian::State {
   async::Task<void> run() {
     while (!scope.stopping()) {
       const Result<bus::PollResult> polled = co_await consumer->poll(settings.records_per_batch, poll_wait);
-      if (!polled) co_await pause_after(polled.error(), "poll");
-      if (polled && !polled->records.empty()) co_await handle(polled->records);
-      if (scheduler.steady_now() >= prune_at) co_await prune();
+      if (!polled) {
+        co_await pause_after(polled.error(), "poll");
+      }
+      if (polled && !polled->records.empty()) {
+        co_await handle(polled->records);
+      }
+      if (scheduler.steady_now() >= prune_at) {
+        co_await prune();
+      }
     }
     const Status closed = co_await consumer->close();
     if (!closed) log::warn("consumer_close_failed", {{"error", closed.error().message}});
