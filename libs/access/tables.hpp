@@ -22,6 +22,10 @@ class HoldTable {
   // The record in force, nullptr without one.
   [[nodiscard]] const fleet::AccessRecord* find(std::string_view thing) const;
   [[nodiscard]] std::size_t held() const { return held_; }
+  template <class Visit>
+  void for_each(const Visit& visit) const {
+    for (const auto& [thing, record] : records_) visit(record);
+  }
 
  private:
   std::unordered_map<std::string, fleet::AccessRecord> records_;
@@ -37,6 +41,10 @@ class CertificateTable {
   bool apply(const fleet::CertificateRecord& record);
   [[nodiscard]] const fleet::CertificateRecord* find(std::string_view fingerprint) const;
   [[nodiscard]] std::size_t size() const { return records_.size(); }
+  template <class Visit>
+  void for_each(const Visit& visit) const {
+    for (const auto& [fingerprint, record] : records_) visit(record);
+  }
 
  private:
   std::unordered_map<std::string, fleet::CertificateRecord> records_;

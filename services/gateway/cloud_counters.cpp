@@ -4,80 +4,107 @@ namespace fleetward::gateway {
 namespace {
 
 constexpr std::size_t addresses_max = 16;  // of one span; further ones are the same news
+constexpr Millis forget_every{60'000};
+
+// Due as well when the wall clock was set back.
+bool has_passed(Instant since, Instant now, Millis span) { return now - since >= span || now < since; }
 
 }  // namespace
 
-void CloudCounters::add(Device& d, const char* metric, double value) {
-  fleet::MetricDelta& m = d.delta.metrics[metric];
+void CloudCounters::touch(Entry& e, bool urgent) {
+  Device& d = e.second;
+  d.dirty = true;
+  if (!std::exchange(d.listed, true)) changed_.push_back(&e);
+  if (urgent && !std::exchange(d.urgent, true)) urgent_.push_back(&e);
+}
+
+void CloudCounters::add(Entry& e, const char* metric, double value) {
+  fleet::MetricDelta& m = e.second.delta.metrics[metric];
   m.min = m.count == 0 ? value : std::min(m.min, value);
   m.max = m.count == 0 ? value : std::max(m.max, value);
   m.sum += value;
   ++m.count;
-  d.dirty = true;
 }
 
-void CloudCounters::make_urgent(Device& d) {
-  d.dirty = true;
-  urgent_ += d.urgent ? 0 : 1;
-  d.urgent = true;
-}
-
-void CloudCounters::connection_attempt(const std::string& thing, const std::string& address) {
-  Device& d = device(thing);
-  add(d, "aws:num-connection-attempts", 1);
-  auto& seen = d.delta.source_addresses;
+void CloudCounters::connection_attempt(const std::string& thing, const std::string& thing_id,
+                                       const std::string& address) {
+  Entry& e = entry(thing);
+  e.second.thing_id = thing_id;
+  add(e, "aws:num-connection-attempts", 1);
+  auto& seen = e.second.delta.source_addresses;
   if (std::find(seen.begin(), seen.end(), address) == seen.end() && seen.size() < addresses_max)
     seen.push_back(address);
-  make_urgent(d);
+  touch(e, true);
 }
 
-void CloudCounters::connected(const std::string& thing, const std::string& thing_id) {
-  Device& d = device(thing);
-  d.thing_id = thing_id;
-  d.delta.connected = true;
-  make_urgent(d);
+void CloudCounters::connected(const std::string& thing) {
+  Entry& e = entry(thing);
+  e.second.delta.connected = true;
+  touch(e, true);
 }
 
 void CloudCounters::disconnected(const std::string& thing) {
-  Device& d = device(thing);
-  add(d, "aws:num-disconnects", 1);
-  d.delta.connected = false;
-  make_urgent(d);
+  Entry& e = entry(thing);
+  add(e, "aws:num-disconnects", 1);
+  e.second.delta.connected = false;
+  touch(e, true);
 }
 
 void CloudCounters::message_sent(const std::string& thing, std::size_t bytes) {
-  Device& d = device(thing);
-  add(d, "aws:num-messages-sent", 1);
-  add(d, "aws:message-byte-size", static_cast<double>(bytes));
+  Entry& e = entry(thing);
+  add(e, "aws:num-messages-sent", 1);
+  add(e, "aws:message-byte-size", static_cast<double>(bytes));
+  touch(e, false);
 }
 
-void CloudCounters::message_received(const std::string& thing) { add(device(thing), "aws:num-messages-received", 1); }
+void CloudCounters::message_received(const std::string& thing) {
+  Entry& e = entry(thing);
+  add(e, "aws:num-messages-received", 1);
+  touch(e, false);
+}
 
 void CloudCounters::authorization_failure(const std::string& thing) {
-  Device& d = device(thing);
-  add(d, "aws:num-authorization-failures", 1);
-  make_urgent(d);
+  Entry& e = entry(thing);
+  add(e, "aws:num-authorization-failures", 1);
+  touch(e, true);
 }
 
-void CloudCounters::emit_due(Instant now, Millis every, const Emit& emit) {
-  for (auto entry = devices_.begin(); entry != devices_.end();) {
-    Device& d = entry->second;
-    if (d.dirty && (d.urgent || now - d.last_emitted >= every)) {
-      d.delta.gateway = gateway_;
-      d.delta.start_number = start_number_;
-      d.delta.sequence = ++d.sequence;
-      emit(entry->first, d.thing_id, d.delta);
-      d.delta.metrics.clear();
-      d.delta.source_addresses.clear();
-      d.last_emitted = now;
-      d.dirty = d.urgent = false;
-    }
-    // A device that left may go once its last word is old: a later sequence would start anew, so it is kept for an
-    // hour.
-    const bool forgotten = !d.dirty && !d.delta.connected && now - d.last_emitted > std::chrono::hours(1);
-    entry = forgotten ? devices_.erase(entry) : std::next(entry);
+void CloudCounters::hand_out(Entry& e, Instant now, const Emit& emit) {
+  Device& d = e.second;
+  d.delta.gateway = gateway_;
+  d.delta.start_number = start_number_;
+  d.delta.sequence = ++sequence_;
+  emit(e.first, d.thing_id, d.delta);
+  d.delta.metrics.clear();
+  d.delta.source_addresses.clear();
+  d.last_emitted = now;
+  d.dirty = d.urgent = false;
+}
+
+void CloudCounters::emit_urgent(Instant now, const Emit& out) {
+  for (Entry* e : std::exchange(urgent_, {})) {
+    if (!e->second.urgent) continue;
+    if (has_passed(e->second.last_emitted, now, urgent_every)) hand_out(*e, now, out);
+    // Otherwise emit_due() comes to it: it stands in changed_.
   }
-  urgent_ = 0;
+}
+
+void CloudCounters::emit_due(Instant now, Millis every, const Emit& out) {
+  urgent_.clear();  // all of them are in changed_ too
+  for (Entry* e : std::exchange(changed_, {})) {
+    Device& d = e->second;
+    if (d.dirty && has_passed(d.last_emitted, now, d.urgent ? std::min(every, urgent_every) : every)) {
+      hand_out(*e, now, out);
+    }
+    d.listed = d.dirty;
+    if (d.dirty) changed_.push_back(e);
+  }
+  if (has_passed(last_forgetting_, now, forget_every)) forget(now);
+}
+
+void CloudCounters::forget(Instant now) {
+  last_forgetting_ = now;
+  std::erase_if(devices_, [](const Entry& e) { return !e.second.listed && !e.second.delta.connected; });
 }
 
 }  // namespace fleetward::gateway

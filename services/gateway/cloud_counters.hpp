@@ -1,12 +1,15 @@
 // Cloud-side metrics of devices (reference section 2), counted and handed out as numbered deltas. Pure; the gateway's
 // thread.
 //
-// A device's counters stay while it is connected or has something to tell; then they go, but for the sequence number.
+// What is urgent (connect, disconnect, refusal) goes out at once, but of one device at most every urgent_every, so that
+// a device that is refused in a loop does not flood the bus; the rest waits for emit_due(). Counters that are not
+// handed out go on gathering. Memory: devices with something to tell or connected; the others are forgotten.
 #pragma once
 
 #include <functional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "fleet/device_records.hpp"
 
@@ -14,39 +17,48 @@ namespace fleetward::gateway {
 
 class CloudCounters {
  public:
+  static constexpr Millis urgent_every{250};
+
   CloudCounters(std::string gateway, std::int64_t start_number)
       : gateway_(std::move(gateway)), start_number_(start_number) {}
 
-  void connection_attempt(const std::string& thing, const std::string& address);
-  void connected(const std::string& thing, const std::string& thing_id);
+  void connection_attempt(const std::string& thing, const std::string& thing_id, const std::string& address);
+  void connected(const std::string& thing);
   void disconnected(const std::string& thing);
   void message_sent(const std::string& thing, std::size_t bytes);  // by the device
   void message_received(const std::string& thing);                 // by the device
   void authorization_failure(const std::string& thing);
 
   using Emit = std::function<void(const std::string& thing, const std::string& thing_id, const fleet::CloudMetrics&)>;
-  // What has gathered, of the devices that are due: urgent ones (connect, disconnect, refusal) at once, others when
-  // `every` has passed since their last.
+  void emit_urgent(Instant now, const Emit& emit);
+  // Everything whose last delta is `every` old, and what is urgent.
   void emit_due(Instant now, Millis every, const Emit& emit);
-  [[nodiscard]] bool has_urgent() const { return urgent_ > 0; }
+  [[nodiscard]] std::size_t devices() const { return devices_.size(); }
 
  private:
   struct Device {
     std::string thing_id;
     fleet::CloudMetrics delta;
-    std::int64_t sequence = 0;
     Instant last_emitted{};
-    bool dirty = false;
-    bool urgent = false;
+    bool dirty = false;   // has something to tell
+    bool urgent = false;  // at once
+    bool listed = false;  // stands in changed_
   };
-  Device& device(const std::string& thing) { return devices_[thing]; }
-  void add(Device& d, const char* metric, double value);
-  void make_urgent(Device& d);
+  using Entry = std::pair<const std::string, Device>;  // of an unordered_map: does not move
+
+  Entry& entry(const std::string& thing) { return *devices_.try_emplace(thing).first; }
+  void add(Entry& e, const char* metric, double value);
+  void touch(Entry& e, bool urgent);
+  void hand_out(Entry& e, Instant now, const Emit& emit);
+  void forget(Instant now);
 
   std::string gateway_;
   std::int64_t start_number_;
+  std::int64_t sequence_ = 0;  // of the gateway: rises for each thing, also for one that was forgotten meanwhile
   std::unordered_map<std::string, Device> devices_;
-  std::size_t urgent_ = 0;
+  std::vector<Entry*> urgent_;
+  std::vector<Entry*> changed_;
+  Instant last_forgetting_{};
 };
 
 }  // namespace fleetward::gateway

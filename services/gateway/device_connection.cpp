@@ -18,28 +18,32 @@ DeviceConnection::DeviceConnection(std::shared_ptr<Gateway::State> gateway, std:
 void DeviceConnection::start() {
   const auto self = shared_from_this();
   net::Connection::Callbacks callbacks;
-  callbacks.verify_peer = [self](ByteView der) { return self->judge(der); };
+  callbacks.verify_peer = [self](ByteView der) { return self->judge(der, false); };
   callbacks.open = [self](const net::TlsInfo& info) { self->on_open(info); };
   callbacks.data = [self](ByteView bytes) { self->on_data(bytes); };
-  callbacks.closed = [self](const Error&) { self->on_closed(); };
+  callbacks.closed = [self](const Error& why) { self->on_closed(why); };
   connection_->set_callbacks(std::move(callbacks));
 }
 
 // ---- identity: (authority, certificate) to thing. The chain is good and leads to our authority when this is asked.
 
-net::PeerVerdict DeviceConnection::judge(ByteView leaf_der) {
+//
+// `proven`: the peer has shown that it holds the key. Before that nothing is counted against the thing: certificates
+// are public, and whoever shows a stolen one must not move its counters.
+
+net::PeerVerdict DeviceConnection::judge(ByteView leaf_der, bool proven) {
   const auto info = pki::read_certificate_der(leaf_der);
   if (!info) return net::PeerVerdict::unknown;
   if (!pki::probe_thing(*info).empty()) return net::PeerVerdict::accept;
   const access::Admission admission =
       access::admit(gateway_->certificates.find(info->fingerprint), gateway_->scheduler.now());
   if (admission == access::Admission::admitted) return net::PeerVerdict::accept;
+  is_refused_ = true;
   gateway_->counters.refused(to_string(admission)).add();
   const fleet::CertificateRecord* record = gateway_->certificates.find(info->fingerprint);
   if (record != nullptr && !record->thing.empty()) {
-    gateway_->cloud.connection_attempt(record->thing, connection_->peer().host);
-    gateway_->say_refused(record->thing, record->thing_id, to_string(admission), info->fingerprint, 0,
-                          connection_->peer().host);
+    if (proven) gateway_->cloud.connection_attempt(record->thing, record->thing_id, address());
+    gateway_->say_refused(record->thing, record->thing_id, to_string(admission), info->fingerprint, 0, address());
   }
   if (admission == access::Admission::revoked) return net::PeerVerdict::revoked;
   return admission == access::Admission::expired ? net::PeerVerdict::expired : net::PeerVerdict::unknown;
@@ -47,7 +51,7 @@ net::PeerVerdict DeviceConnection::judge(ByteView leaf_der) {
 
 // After every handshake, resumed ones too: a ticket must not outlive the certificate's standing.
 bool DeviceConnection::identify(ByteView leaf_der) {
-  if (judge(leaf_der) != net::PeerVerdict::accept) return false;
+  if (judge(leaf_der, true) != net::PeerVerdict::accept) return false;
   const auto info = pki::read_certificate_der(leaf_der);
   fingerprint_ = info->fingerprint;
   const std::string probed = pki::probe_thing(*info);
@@ -63,6 +67,7 @@ bool DeviceConnection::identify(ByteView leaf_der) {
 }
 
 void DeviceConnection::on_open(const net::TlsInfo& info) {
+  is_open_ = true;
   if (!identify(info.peer_certificate_der)) {
     if (info.resumed) gateway_->counters.refused("after-resumption").add();
     return connection_->abort();
@@ -79,11 +84,17 @@ void DeviceConnection::on_open(const net::TlsInfo& info) {
 void DeviceConnection::on_data(ByteView bytes) {
   session_.feed(bytes, gateway_->scheduler.steady_now());
   pump();
-  if (gateway_->overloaded()) connection_->pause_reading();
+  if (closed_ || !gateway_->overloaded()) return;
+  gateway_->reading_paused = true;
+  connection_->pause_reading();
 }
 
-void DeviceConnection::on_closed() {
+void DeviceConnection::on_closed(const Error& why) {
   closed_ = true;
+  if (!is_open_ && !is_refused_) {
+    gateway_->counters.refused("handshake").add();
+    log::debug("handshake_failed", {{"address", address()}, {"error", why.message}});
+  }
   gateway_->scheduler.cancel(timer_);
   const auto self = shared_from_this();
   gateway_->connections.erase(self);
@@ -91,7 +102,7 @@ void DeviceConnection::on_closed() {
     gateway_->sessions.erase(thing_);
     gateway_->counters.sessions.set(static_cast<double>(gateway_->sessions.size()));
     gateway_->cloud.disconnected(thing_);
-    gateway_->emit_cloud_metrics();
+    gateway_->emit_urgent_metrics();
   }
 }
 
@@ -116,14 +127,25 @@ void DeviceConnection::on_end(const mqtt::Failure& failure, bool by_client) {
 
 void DeviceConnection::on_connect(const mqtt::Connect& packet) {
   if (is_probe_) return answer_probe(packet);
-  gateway_->cloud.connection_attempt(thing_, address());
+  gateway_->cloud.connection_attempt(thing_, thing_id_, address());
   if (packet.client_id != thing_) {
     // Counted for who it really is; the thing whose name was claimed hears nothing of it.
     gateway_->counters.refused("client-id").add();
     gateway_->cloud.authorization_failure(thing_);
     session_.refuse(mqtt::reason::not_authorized);
-    gateway_->emit_cloud_metrics();
+    gateway_->emit_urgent_metrics();
     return;
+  }
+  // The tables may have changed between handshake and CONNECT.
+  const fleet::CertificateRecord* certificate = gateway_->certificates.find(fingerprint_);
+  const access::Admission admission = access::admit(certificate, gateway_->scheduler.now());
+  if (admission != access::Admission::admitted || certificate->thing != thing_) {
+    gateway_->counters.refused(to_string(admission)).add();
+    gateway_->cloud.authorization_failure(thing_);
+    gateway_->say_refused(thing_, thing_id_, to_string(admission), fingerprint_, mqtt::reason::not_authorized,
+                          address());
+    session_.refuse(mqtt::reason::not_authorized);
+    return gateway_->emit_urgent_metrics();
   }
   const auto level = gateway_->holds.level(thing_);
   if (access::keeps_out(level)) {
@@ -132,10 +154,11 @@ void DeviceConnection::on_connect(const mqtt::Connect& packet) {
       gateway_->counters.refused("held").add();
       gateway_->cloud.authorization_failure(thing_);
       session_.refuse(banned);
-      gateway_->emit_cloud_metrics();
+      gateway_->emit_urgent_metrics();
       return;
     }
   }
+  if (packet.will) gateway_->counters.wills_ignored.add();
   admit();
 }
 
@@ -159,8 +182,8 @@ void DeviceConnection::admit() {
   is_session_ = true;
   gateway_->sessions[thing_] = shared_from_this();
   gateway_->counters.sessions.set(static_cast<double>(gateway_->sessions.size()));
-  gateway_->cloud.connected(thing_, thing_id_);
-  gateway_->emit_cloud_metrics();
+  gateway_->cloud.connected(thing_);
+  gateway_->emit_urgent_metrics();
   session_.accept();
   arm_deadline();
 }
@@ -199,7 +222,7 @@ std::uint8_t DeviceConnection::on_subscribe(std::string_view filter, std::uint8_
   if (access::may_subscribe(thing_, level, filter)) return qos;
   gateway_->counters.refused("subscribe").add();
   gateway_->cloud.authorization_failure(thing_);
-  gateway_->emit_cloud_metrics();
+  gateway_->emit_urgent_metrics();
   return mqtt::reason::not_authorized;
 }
 
@@ -221,7 +244,7 @@ void DeviceConnection::on_publish(const mqtt::Publish& packet) {
 void DeviceConnection::refuse_publish(const mqtt::Publish& packet) {
   gateway_->counters.refused("publish").add();
   gateway_->cloud.authorization_failure(thing_);
-  gateway_->emit_cloud_metrics();
+  gateway_->emit_urgent_metrics();
   if (session_.version() == mqtt::Version::v311) {
     session_.disconnect(mqtt::reason::not_authorized);  // 3.1.1 knows no refusal of a publish: a close
   } else if (packet.qos == 1) {

@@ -15,6 +15,8 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   // DISCONNECT with the reason (a bare close in 3.1.1), then the end.
   void disconnect(std::uint8_t reason_code, std::string_view words);
   void resume_reading() { connection_->resume_reading(); }
+  void pause_reading() { connection_->pause_reading(); }
+  void abort() { connection_->abort(); }
   [[nodiscard]] const std::string& thing() const { return thing_; }
   [[nodiscard]] const std::string& thing_id() const { return thing_id_; }
   [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
@@ -29,11 +31,11 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   void on_end(const mqtt::Failure& failure, bool by_client) override;
 
  private:
-  net::PeerVerdict judge(ByteView leaf_der);
+  net::PeerVerdict judge(ByteView leaf_der, bool proven);
   bool identify(ByteView leaf_der);
   void on_open(const net::TlsInfo& info);
   void on_data(ByteView bytes);
-  void on_closed();
+  void on_closed(const Error& why);
   void pump();  // sends what the session has to say, ends the connection when the session has ended
   void answer_probe(const mqtt::Connect& packet);
   void admit();
@@ -50,6 +52,8 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   std::string thing_;
   std::string thing_id_;
   bool is_probe_ = false;
+  bool is_open_ = false;     // the handshake is done
+  bool is_refused_ = false;  // and its refusal counted
   bool is_session_ = false;  // admitted, and the one of its thing
   bool closed_ = false;
   async::TimerId timer_ = async::no_timer;

@@ -32,7 +32,9 @@ void Gateway::State::on_access(const bus::Record& record) {
   if (!data) return;
   const auto parsed = fleet::access_record_from_json(*data);
   if (!parsed) return bad_data(record, parsed.error());
-  if (holds.apply(*parsed)) enforce(*parsed);
+  if (!holds.apply(*parsed)) return;
+  if (snapshot) snapshot->append(*parsed);
+  enforce(*parsed);
 }
 
 void Gateway::State::enforce(const fleet::AccessRecord& record) {
@@ -56,7 +58,8 @@ void Gateway::State::enforce(const fleet::AccessRecord& record) {
     }
   }
   event.sessions_left = sessions.contains(record.thing) ? 1 : 0;
-  say(std::move(event));
+  // Releases of long ago are no news at each start; holds are: the last word about one may have been lost in a crash.
+  if (event.level || access_follower->caught_up()) say_when_kept(std::move(event));
 }
 
 void Gateway::State::cut(const std::shared_ptr<DeviceConnection>& session, std::string_view words) {
@@ -67,7 +70,7 @@ void Gateway::State::cut(const std::shared_ptr<DeviceConnection>& session, std::
   cloud.disconnected(session->thing());
   session->end_session();
   session->disconnect(mqtt::reason::administrative_action, words);
-  emit_cloud_metrics();
+  emit_urgent_metrics();
 }
 
 void Gateway::State::on_certificate(const bus::Record& record) {
@@ -75,12 +78,16 @@ void Gateway::State::on_certificate(const bus::Record& record) {
   if (!data) return;
   const auto parsed = fleet::certificate_record_from_json(*data);
   if (!parsed) return bad_data(record, parsed.error());
+  const fleet::CertificateRecord* before = certificates.find(parsed->fingerprint);
+  const std::string thing = before == nullptr ? parsed->thing : before->thing;
   if (!certificates.apply(*parsed)) return;
-  const access::Admission admission = access::admit(&*parsed, scheduler.now());
+  if (snapshot) snapshot->append(*parsed);
+  const auto live = sessions.find(thing);
+  if (live == sessions.end() || live->second->fingerprint() != parsed->fingerprint) return;
+  access::Admission admission = access::admit(&*parsed, scheduler.now());
+  // Attached to another thing by now: its session goes on under a name that is not its own any more.
+  if (admission == access::Admission::admitted && parsed->thing != thing) admission = access::Admission::unattached;
   if (admission == access::Admission::admitted) return;
-  const auto live = std::find_if(sessions.begin(), sessions.end(),
-                                 [&](const auto& s) { return s.second->fingerprint() == parsed->fingerprint; });
-  if (live == sessions.end()) return;
   const auto session = live->second;
   fleet::EnforcementEvent event;
   event.thing = session->thing();
@@ -94,7 +101,7 @@ void Gateway::State::on_certificate(const bus::Record& record) {
     event.mqtt_reason_code = mqtt::reason::administrative_action;
   }
   event.sessions_left = sessions.contains(event.thing) ? 1 : 0;
-  say(std::move(event));
+  say_when_kept(std::move(event));
 }
 
 // Custom metrics that are defined, of the newest manifest: what replies judge a report's custom metrics by.
@@ -109,10 +116,31 @@ void Gateway::State::on_rules(const bus::Record& record) {
   customs = report::CustomMetricTable(manifest->custom_metrics);
 }
 
+void Gateway::State::say_when_kept(fleet::EnforcementEvent event) {
+  event.time = scheduler.now();
+  events_to_keep.push_back(std::move(event));
+}
+
+// One write to the disk for all that a batch of records blocked. What cannot be kept is not reported yet: the tick
+// tries again.
+void Gateway::State::flush_events() {
+  if (events_to_keep.empty()) return;
+  if (snapshot && snapshot->is_open()) {
+    Status kept = snapshot->sync();
+    if (!kept) kept = snapshot->write(holds, certificates, scheduler.now());
+    if (!kept) {
+      counters.snapshot_failures.add();
+      log::error("snapshot_failed", {{"error", kept.error().message}});
+      return;
+    }
+  }
+  for (fleet::EnforcementEvent& event : std::exchange(events_to_keep, {})) say(std::move(event));
+}
+
 void Gateway::State::say(fleet::EnforcementEvent event) {
   event.gateway = config.instance;
   event.start_number = start_number;
-  event.time = scheduler.now();
+  if (event.time == Instant{}) event.time = scheduler.now();
   event.id = crypto::id_from("enforcement", config.instance, std::to_string(start_number), std::to_string(++events));
   const fleet::CloudEvent envelope{event.id,    "/fleetward/gateway", std::string(fleet::event_type::enforcement),
                                    event.thing, event.time,           to_json(event)};

@@ -9,6 +9,14 @@ namespace fleetward::gateway {
 namespace {
 
 constexpr Millis tick_every{250};
+constexpr Millis in_step_every{10'000};
+constexpr Millis goodbye_limit{1'500};  // for peers that do not close
+
+// 0 before the table was read at all.
+std::int64_t next_offset(const bus::TableFollower& follower) {
+  const auto& offsets = follower.next_offsets();
+  return offsets.empty() ? 0 : offsets.begin()->second;
+}
 
 }  // namespace
 
@@ -21,6 +29,10 @@ Counters::Counters(metrics::Registry& m)
           m.counter("fleetward_gateway_takeovers_total", "Sessions that ended because their device connected again.")),
       custom_metric_problems(m.counter("fleetward_gateway_custom_metric_problems_total",
                                        "Custom metrics in accepted reports that are undefined or malformed.")),
+      wills_ignored(m.counter("fleetward_gateway_wills_ignored_total",
+                              "Wills of admitted devices: this endpoint publishes none.")),
+      snapshot_failures(
+          m.counter("fleetward_gateway_snapshot_failures_total", "Writes of the table snapshot that failed.")),
       sessions(m.gauge("fleetward_gateway_sessions", "Devices that are connected.")) {}
 
 metrics::Counter& Counters::reports(std::string_view result) {
@@ -56,19 +68,11 @@ Status Gateway::start() {
   auto context = net::TlsContext::for_server(tls);
   if (!context) return context.error().with_context("gateway TLS");
   state_->tls = *context;
+  if (!state_->config.snapshot_folder.empty()) {
+    state_->snapshot = std::make_unique<Snapshot>(state_->config.snapshot_folder);
+  }
   async::run_on(state_->scheduler, [state = state_.get()] {
-    const auto failed = [](const Error& e) { log::error("table_read_failed", {{"error", e.message}}); };
-    const auto follow = [&](std::string_view topic, void (State::*apply)(const bus::Record&)) {
-      return std::make_unique<bus::TableFollower>(
-          state->bus, state->scheduler, std::string(topic), std::string(fleet::header::version),
-          bus::TableFollower::Callbacks{[state, apply](const bus::Record& r) { (state->*apply)(r); },
-                                        [state] { state->on_tables_read(); },
-                                        failed,
-                                        {}});
-    };
-    state->access_follower = follow(fleet::topic::access, &State::on_access);
-    state->certificate_follower = follow(fleet::topic::certificates, &State::on_certificate);
-    state->rules_follower = follow(fleet::topic::rules, &State::on_rules);
+    state->make_followers();
     state->appender->on_progress = [state] { state->relieve(); };
     state->scope.spawn("access", state->access_follower->run(state->scope));
     state->scope.spawn("certificates", state->certificate_follower->run(state->scope));
@@ -79,10 +83,54 @@ Status Gateway::start() {
   return {};
 }
 
+void Gateway::State::make_followers() {
+  const auto follow = [this](std::string_view topic, void (State::*apply)(const bus::Record&)) {
+    return std::make_unique<bus::TableFollower>(
+        bus, scheduler, std::string(topic), std::string(fleet::header::version),
+        bus::TableFollower::Callbacks{[this, apply](const bus::Record& r) {
+                                        bus_failing_at_read = false;
+                                        (this->*apply)(r);
+                                      },
+                                      [this] { on_tables_read(); }, [this](const Error& e) { on_table_failed(e); },
+                                      [this] { flush_events(); }});
+  };
+  access_follower = follow(fleet::topic::access, &State::on_access);
+  certificate_follower = follow(fleet::topic::certificates, &State::on_certificate);
+  rules_follower = follow(fleet::topic::rules, &State::on_rules);
+}
+
 void Gateway::State::on_tables_read() {
-  if (listener || stopping || !access_follower->caught_up() || !certificate_follower->caught_up() ||
-      !rules_follower->caught_up())
+  if (stopping || !access_follower->caught_up() || !certificate_follower->caught_up() || !rules_follower->caught_up())
     return;
+  bus_failing_at_read = false;
+  if (snapshot && !snapshot->is_open()) {
+    last_in_step = scheduler.now();
+    const Status kept = snapshot->write(holds, certificates, last_in_step);
+    if (!kept) {
+      counters.snapshot_failures.add();
+      log::error("snapshot_failed", {{"error", kept.error().message}});
+    }
+  }
+  open_listener();
+}
+
+// The bus cannot be read. At start, the tables as they were known last serve meanwhile, unless they are too old.
+void Gateway::State::on_table_failed(const Error& error) {
+  log::error("table_read_failed", {{"error", error.message}});
+  bus_failing_at_read = true;
+  if (listener || stopping || !snapshot || snapshot->is_open()) return;
+  const Result<Snapshot::Contents> kept = Snapshot::read(config.snapshot_folder);
+  if (!kept) return log::error("snapshot_unusable", {{"error", kept.error().message}});
+  if (scheduler.now() - kept->in_step > config.snapshot_age_max)
+    return log::error("snapshot_unusable", {{"error", "it is too old"}});
+  for (const fleet::AccessRecord& record : kept->access) holds.apply(record);
+  for (const fleet::CertificateRecord& record : kept->certificates) certificates.apply(record);
+  log::warn("tables_from_snapshot", {{"of", to_rfc3339(kept->in_step)}});
+  open_listener();
+}
+
+void Gateway::State::open_listener() {
+  if (listener) return;
   net::ListenerOptions options;
   options.connections_max = config.connections_max;
   std::weak_ptr<State> weak = weak_from_this();
@@ -99,7 +147,8 @@ void Gateway::State::on_tables_read() {
   if (!opened) {
     log::error("gateway_listen_failed", {{"error", opened.error().message}});
     scheduler.call_after(Millis(1000), [weak] {
-      if (const auto state = weak.lock()) state->on_tables_read();
+      const auto state = weak.lock();
+      if (state && !state->stopping) state->open_listener();
     });
     return;
   }
@@ -111,6 +160,8 @@ void Gateway::State::on_tables_read() {
 }
 
 void Gateway::State::heartbeat(bool is_stopping) {
+  // While the bus takes nothing, signs of life would pile up, each overtaken by the next.
+  if (appender->is_failing() && !is_stopping) return;
   fleet::GatewayHeartbeat h;
   h.instance = config.instance;
   h.start_number = start_number;
@@ -118,8 +169,8 @@ void Gateway::State::heartbeat(bool is_stopping) {
   h.stopping = is_stopping;
   h.probe_host = config.probe_host;
   h.probe_port = port;
-  h.access_next_offset = access_follower->next_offsets().at(0);
-  h.certificates_next_offset = certificate_follower->next_offsets().at(0);
+  h.access_next_offset = next_offset(*access_follower);
+  h.certificates_next_offset = next_offset(*certificate_follower);
   h.sessions = static_cast<std::int64_t>(sessions.size());
   h.time = scheduler.now();
   h.lease_end = h.time + config.lease;
@@ -144,63 +195,115 @@ async::Task<void> Gateway::State::tick() {
   while (true) {
     const bool whole = co_await scope.sleep(tick_every);
     if (!whole) co_return;
-    emit_cloud_metrics();
+    emit_due_metrics();
+    keep_snapshot();
+    flush_events();
+    if (listener) {
+      const std::uint64_t refused = listener->refused();
+      counters.refused("connections-max").add(refused - std::exchange(refused_by_listener, refused));
+    }
   }
 }
 
-void Gateway::State::emit_cloud_metrics() {
+// Now and then says that the tables are still those of the bus, and writes the file anew when it has grown.
+void Gateway::State::keep_snapshot() {
+  if (!snapshot || !snapshot->is_open()) return;
   const Instant now = scheduler.now();
-  cloud.emit_due(
-      now, config.metrics_every,
-      [&](const std::string& thing, const std::string& thing_id, const fleet::CloudMetrics& delta) {
-        bus::OutRecord record{std::string(fleet::topic::devices), thing, json::dump(to_json(delta)), {}, std::nullopt};
-        const auto header = [&record](std::string_view name, std::string value) {
-          record.headers.push_back({std::string(name), std::move(value)});
-        };
-        header(fleet::header::kind, std::string(to_string(fleet::RecordKind::cloud_metrics)));
-        header(fleet::header::received_ms, std::to_string(to_ms(now)));
-        header(fleet::header::source, config.instance);
-        if (!thing_id.empty()) header(fleet::header::thing_id, thing_id);
-        appender->append(std::move(record), {});
-      });
+  Status kept;
+  if (snapshot->wants_writing()) {
+    kept = snapshot->write(holds, certificates, now);
+  } else if (now - last_in_step >= in_step_every && !bus_failing_at_read) {
+    last_in_step = now;
+    snapshot->in_step(now);
+    kept = snapshot->sync();
+  }
+  if (kept) return;
+  counters.snapshot_failures.add();
+  log::error("snapshot_failed", {{"error", kept.error().message}});
+}
+
+// While the bus does not keep up, deltas go on gathering in the counters instead of in its queue.
+void Gateway::State::emit_urgent_metrics() {
+  if (appender->is_failing() || overloaded()) return;
+  cloud.emit_urgent(scheduler.now(), [this](const auto&... delta) { append_cloud_metrics(delta...); });
+}
+
+void Gateway::State::emit_due_metrics() {
+  if (appender->is_failing() || overloaded()) return;
+  cloud.emit_due(scheduler.now(), config.metrics_every,
+                 [this](const auto&... delta) { append_cloud_metrics(delta...); });
+}
+
+void Gateway::State::append_cloud_metrics(const std::string& thing, const std::string& thing_id,
+                                          const fleet::CloudMetrics& delta) {
+  bus::OutRecord record{std::string(fleet::topic::devices), thing, json::dump(to_json(delta)), {}, std::nullopt};
+  const auto header = [&record](std::string_view name, std::string value) {
+    record.headers.push_back({std::string(name), std::move(value)});
+  };
+  header(fleet::header::kind, std::string(to_string(fleet::RecordKind::cloud_metrics)));
+  header(fleet::header::received_ms, std::to_string(to_ms(scheduler.now())));
+  header(fleet::header::source, config.instance);
+  if (!thing_id.empty()) header(fleet::header::thing_id, thing_id);
+  appender->append(std::move(record), {});
 }
 
 void Gateway::State::relieve() {
-  if (overloaded()) return;
+  if (overloaded() || !std::exchange(reading_paused, false)) return;
   for (const auto& connection : connections) connection->resume_reading();
 }
 
-void Gateway::stop(Millis limit) {
-  async::run_on(state_->scheduler, [state = state_.get()] {
-    state->stopping = true;
-    if (state->listener) state->listener->close();
-    const auto connections = state->connections;  // closing changes the set
-    for (const auto& connection : connections) connection->disconnect(mqtt::reason::server_shutting_down, {});
-    if (state->listener) {
-      state->emit_cloud_metrics();
-      state->heartbeat(true);
-    }
-    state->scope.request_stop();
-    state->access_follower->wake();
-    state->certificate_follower->wake();
-    state->rules_follower->wake();
-  });
-  if (!state_->scope.join(limit)) log::error("gateway_tasks_did_not_stop", {});
-  // What is under way to the bus was promised to nobody yet, but a report that is durable should be acknowledged.
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  bool idle = false;
-  while (!idle && std::chrono::steady_clock::now() < deadline) {
-    async::run_on(state_->scheduler, [&] { idle = state_->appender->is_idle(); });
-    if (!idle) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+void Gateway::State::say_goodbye() {
+  const auto all = connections;  // closing changes the set
+  for (const auto& connection : all) connection->disconnect(mqtt::reason::server_shutting_down, {});
+}
+
+void Gateway::State::last_words() {
+  const auto all = connections;
+  for (const auto& connection : all) connection->abort();
+  flush_events();
+  if (listener) {
+    cloud.emit_due(scheduler.now(), Millis(0), [this](const auto&... delta) { append_cloud_metrics(delta...); });
+    heartbeat(true);
   }
-  async::run_on(state_->scheduler, [state = state_.get()] {
-    state->appender->end();
-    state->appender->on_progress = {};
-    state->listener.reset();
-    state->access_follower.reset();
-    state->certificate_follower.reset();
-    state->rules_follower.reset();
+  scope.request_stop();
+  access_follower->wake();
+  certificate_follower->wake();
+  rules_follower->wake();
+}
+
+void Gateway::State::let_go() {
+  appender->end();
+  appender->on_progress = {};
+  listener.reset();
+  access_follower.reset();
+  certificate_follower.reset();
+  rules_follower.reset();
+}
+
+// In order: no new connections and nothing more read, what is under way made durable and acknowledged, sessions ended,
+// the rest told.
+void Gateway::stop(Millis limit) {
+  State& state = *state_;
+  const auto wait_until = [&state](Millis span, const std::function<bool()>& is_so) {
+    const auto deadline = std::chrono::steady_clock::now() + span;
+    for (bool so = false; std::chrono::steady_clock::now() < deadline;) {
+      async::run_on(state.scheduler, [&] { so = is_so(); });
+      if (so) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  };
+  async::run_on(state.scheduler, [&state] {
+    state.stopping = true;
+    if (state.listener) state.listener->close();
+    for (const auto& connection : state.connections) connection->pause_reading();
   });
+  wait_until(limit / 3, [&state] { return state.appender->is_idle(); });
+  async::run_on(state.scheduler, [&state] { state.say_goodbye(); });
+  wait_until(std::min(limit / 3, goodbye_limit), [&state] { return state.connections.empty(); });
+  async::run_on(state.scheduler, [&state] { state.last_words(); });
+  if (!state.scope.join(limit)) log::error("gateway_tasks_did_not_stop", {});
+  wait_until(limit / 3, [&state] { return state.appender->is_idle(); });
+  async::run_on(state.scheduler, [&state] { state.let_go(); });
 }
 
 Status Gateway::ready() const {

@@ -4,8 +4,9 @@
 // the bus with PUBACK only when they are durable, replies, cloud-side metrics, enforcement of holds on new and live
 // sessions.
 //
-// It admits nobody before it has read the access and certificate tables to their end. Lives on its scheduler; start()
-// and stop() are called from another thread. Limits: GatewayConfig; reaching one is counted.
+// It admits nobody before it has read the access and certificate tables to their end; only while the bus cannot be
+// reached does it go by its own snapshot of them. Lives on its scheduler; start() and stop() are called from another
+// thread. Limits: GatewayConfig; reaching one is counted.
 #pragma once
 
 #include <memory>
@@ -33,6 +34,8 @@ struct GatewayConfig {
   Millis metrics_every{5'000};
   Millis heartbeat_every{1'000};
   Millis lease{10'000};
+  std::string snapshot_folder;  // empty: none is kept, and a bus that cannot be reached at start admits nobody
+  Millis snapshot_age_max{24 * 3'600'000};
   mqtt::SessionLimits session;
 };
 

@@ -13,6 +13,7 @@
 #include "services/gateway/appender.hpp"
 #include "services/gateway/cloud_counters.hpp"
 #include "services/gateway/gateway.hpp"
+#include "services/gateway/snapshot.hpp"
 
 namespace fleetward::gateway {
 
@@ -28,6 +29,8 @@ struct Counters {
   metrics::Counter& probes;
   metrics::Counter& takeovers;
   metrics::Counter& custom_metric_problems;
+  metrics::Counter& wills_ignored;
+  metrics::Counter& snapshot_failures;
   metrics::Gauge& sessions;
 };
 
@@ -40,16 +43,28 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   void on_rules(const bus::Record& record);
   void enforce(const fleet::AccessRecord& record);
   void cut(const std::shared_ptr<DeviceConnection>& session, std::string_view words);
+  // Told on the bus at once; of a block only after it is on our disk (flush_events).
   void say(fleet::EnforcementEvent event);
+  void say_when_kept(fleet::EnforcementEvent event);
+  void flush_events();
   void say_refused(const std::string& thing, const std::string& thing_id, std::string_view reason,
                    const std::string& certificate, int code, const std::string& address);
 
   // ---- gateway.cpp
   void on_tables_read();
+  void on_table_failed(const Error& error);
+  void open_listener();
+  void keep_snapshot();
+  void make_followers();
   async::Task<void> beat();
   async::Task<void> tick();
-  void emit_cloud_metrics();
+  void emit_urgent_metrics();
+  void emit_due_metrics();
+  void append_cloud_metrics(const std::string& thing, const std::string& thing_id, const fleet::CloudMetrics& delta);
   void heartbeat(bool stopping);
+  void say_goodbye();
+  void last_words();
+  void let_go();
   void relieve();  // reading goes on where it was stopped for the bus
   [[nodiscard]] bool overloaded() const { return appender->bytes_in_flight() > config.in_flight_bytes_max; }
 
@@ -66,6 +81,10 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   report::CustomMetricTable customs;
   std::int64_t newest_manifest = -1;
   report::ReportParser parser;
+  std::unique_ptr<Snapshot> snapshot;  // nullptr: none is kept
+  std::vector<fleet::EnforcementEvent> events_to_keep;
+  Instant last_in_step{};
+  bool bus_failing_at_read = false;
   std::unique_ptr<bus::TableFollower> access_follower, certificate_follower, rules_follower;
   std::shared_ptr<const net::TlsContext> tls;
   std::unique_ptr<net::Listener> listener;
@@ -73,6 +92,8 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   std::map<std::string, std::shared_ptr<DeviceConnection>> sessions;  // by thing
   std::map<std::string, Instant> last_refusal_said;                   // by thing: a storm is told once in a while
   std::int64_t events = 0;
+  std::uint64_t refused_by_listener = 0;
+  bool reading_paused = false;  // of some connection, for the bus
   bool stopping = false;
   std::atomic<std::uint16_t> port{0};
 };
