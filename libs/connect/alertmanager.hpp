@@ -1,23 +1,42 @@
 // Alertmanager's v2 API as a pager: one alert an incident, with the incident's id as its identity.
 //
-// Alerts resolve by themselves when they are not sent again in time, so the caller repeats them well before `ends_at`. A resolve
-// carries the same labels and annotations, else the latter would be erased.
+// Alerts resolve by themselves when they are not sent again in time, so the caller repeats them well before `ends_at`.
+// A resolve carries the same labels and annotations, else the latter would be erased.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "async/scope.hpp"
 #include "fleet/incident.hpp"
+#include "net/tls.hpp"
 
 namespace fleetward::connect {
 
 struct Alert {
   fleet::Incident incident;
-  Instant ends_at;        // in the past or now: resolved
-  std::string link;       // to the incident; may be empty
+  Instant ends_at;   // in the past or now: resolved
+  std::string link;  // to the incident; may be empty
 };
 
-// `url` is Alertmanager's base. A retryable error may pass; any other will not with the same alert.
-async::Task<Status> post_alert(async::Scheduler& scheduler, std::string url, Alert alert, Millis limit);
+// One Alertmanager instance. With several, each gets every alert: they tell one another, a balancer in between would
+// not.
+class Alertmanager {
+ public:
+  // `url`: its base, http or https; for https `ca_pem` says whom to trust. invalid_argument: not such an address.
+  static Result<Alertmanager> open(const std::string& url, const std::string& ca_pem = {});
+
+  // Good when Alertmanager has it. A retryable error may pass; any other will not with the same alert. The alert is
+  // posted alone: a batch with one bad one answers 400 although the others were taken.
+  async::Task<Status> post(async::Scheduler& scheduler, Alert alert, Millis limit) const;
+
+  [[nodiscard]] const std::string& url() const { return base_; }
+
+ private:
+  Alertmanager(std::string base, std::shared_ptr<const net::TlsContext> tls)
+      : base_(std::move(base)), tls_(std::move(tls)) {}
+  std::string base_;
+  std::shared_ptr<const net::TlsContext> tls_;
+};
 
 }  // namespace fleetward::connect

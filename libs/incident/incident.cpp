@@ -1,6 +1,7 @@
 #include "incident/incident.hpp"
 
 #include <map>
+#include <set>
 
 #include "core/text.hpp"
 #include "crypto/digest.hpp"
@@ -9,48 +10,116 @@ namespace fleetward::incident {
 namespace {
 
 using fleet::ActionState;
+using fleet::HoldLevel;
+using fleet::IncidentMember;
 
-std::string words(ActionState state) {
-  switch (state) {
-    case ActionState::proposed: return "waiting for the canary";
-    case ActionState::awaiting_approval: return "awaiting approval";
+std::string_view done_to_it(HoldLevel level) {
+  return level == HoldLevel::restrict ? "restricted" : level == HoldLevel::isolate ? "isolated" : "revoked";
+}
+
+bool is_waiting(const IncidentMember& m) {
+  return m.state == ActionState::awaiting_approval || m.state == ActionState::proposed;
+}
+
+std::string words(const IncidentMember& m) {
+  const std::string_view level = done_to_it(m.level);
+  switch (m.state) {
+    case ActionState::proposed:
+      return fmt::format("to be {}, waits", level);
+    case ActionState::awaiting_approval:
+      return fmt::format("to be {}, awaits approval", level);
     case ActionState::executing:
-    case ActionState::verifying: return "being isolated";
-    case ActionState::in_effect: return "off the network, verified";
-    case ActionState::released: return "released";
-    case ActionState::refused: return "refused";
-    case ActionState::failed: return "FAILED: not proven to be off";
+    case ActionState::verifying:
+      return fmt::format("being {}", level);
+    case ActionState::in_effect:
+      return fmt::format("{}, verified", level);
+    case ActionState::released:
+      return "released";
+    case ActionState::refused:
+      return "action refused";
+    case ActionState::failed:
+      return fmt::format("FAILED: not proven to be {}", level);
   }
   return "unknown";
+}
+
+// What matters most to who is woken comes first.
+int rank(const IncidentMember& m) {
+  if (m.state == ActionState::failed) return 0;
+  if (is_waiting(m)) return 1;
+  return is_over(m) ? 3 : 2;
+}
+
+std::vector<IncidentMember> by_rank(const std::vector<IncidentMember>& members) {
+  std::vector<IncidentMember> out = members;
+  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return out;
+}
+
+// What can hold a thing no more: its own end, the proof of a revocation, or a release that leaves only the
+// revocation that was to come next waiting for a person.
+bool all_are_over(const std::vector<IncidentMember>& members) {
+  std::set<std::string_view> revoked;
+  std::set<std::string_view> released;
+  for (const IncidentMember& m : members) {
+    if (m.level == HoldLevel::revoke && m.state == ActionState::in_effect) revoked.insert(m.thing);
+    if (m.level != HoldLevel::revoke && m.state == ActionState::released) released.insert(m.thing);
+  }
+  return std::all_of(members.begin(), members.end(), [&](const IncidentMember& m) {
+    return is_over(m) || revoked.contains(m.thing) ||
+           (m.level == HoldLevel::revoke && is_waiting(m) && released.contains(m.thing));
+  });
+}
+
+std::string shown(std::string_view text, std::size_t bytes_max) {
+  return printable(text, bytes_max) + (text.size() > bytes_max ? " ..." : "");
+}
+
+// At most members_shown of one kind; `list` shows the others.
+std::string commands_of(const std::vector<IncidentMember>& members, bool waiting) {
+  std::string out;
+  std::size_t told = 0;
+  for (const IncidentMember& m : members) {
+    if (is_over(m) || is_waiting(m) != waiting || ++told > members_shown) continue;
+    out += waiting ? fmt::format("fleetward actions approve {} --reason \"...\"  # {} is {}\n", m.action, m.thing,
+                                 done_to_it(m.level))
+                   : fmt::format("fleetward actions release {} --reason \"...\"  # {}\n", m.action, m.thing);
+  }
+  if (told > members_shown)
+    out += fmt::format("and {} more: fleetward actions list --state {}\n", told - members_shown,
+                       waiting ? "awaiting_approval" : "in_effect");
+  return out;
 }
 
 }  // namespace
 
 bool concerns_people(const fleet::Action& a) { return a.mode != "observe"; }
 std::string entry_of(const fleet::Action& a) { return a.entry.empty() ? "by-hand" : a.entry; }
-std::string incident_id(const std::string& entry, Instant start) { return crypto::id_from("incident", entry, std::to_string(to_ms(start))); }
 
-bool is_over(const fleet::IncidentMember& m) {
-  return m.state == ActionState::released || m.state == ActionState::refused || (m.level == fleet::HoldLevel::revoke && m.state == ActionState::in_effect);
+fleet::Incident open_incident(const fleet::ActionEvent& event) {
+  const std::string entry = entry_of(event.action);
+  return {crypto::id_from("incident", entry, event.id), entry, event.time, true, event.action.severity, 0, {}, {}};
+}
+
+bool is_over(const IncidentMember& m) {
+  return m.state == ActionState::released || m.state == ActionState::refused ||
+         (m.level == HoldLevel::revoke && m.state == ActionState::in_effect);
 }
 
 bool fold(fleet::Incident& incident, const fleet::Action& a, Instant now) {
-  const fleet::IncidentMember next{a.id, a.thing, a.level, a.state, a.reason, a.wait_reason};
-  auto found = std::find_if(incident.members.begin(), incident.members.end(), [&](const auto& m) { return m.action == a.id; });
+  const IncidentMember next{
+      a.id, a.thing, a.level, a.state, a.reason.substr(0, reason_bytes_max), a.wait_reason.substr(0, reason_bytes_max)};
+  auto found =
+      std::find_if(incident.members.begin(), incident.members.end(), [&](const auto& m) { return m.action == a.id; });
   if (found == incident.members.end()) {
-    found = incident.members.insert(incident.members.end(), next);
+    incident.members.push_back(next);
   } else if (*found == next) {
     return false;
+  } else {
+    *found = next;
   }
-  *found = next;
-  // A thing whose revocation is proven needs no further release of its isolation.
-  const auto done = [&](const fleet::IncidentMember& m) {
-    return is_over(m) || std::any_of(incident.members.begin(), incident.members.end(), [&](const auto& other) {
-             return other.thing == m.thing && other.level == fleet::HoldLevel::revoke && other.state == ActionState::in_effect;
-           });
-  };
-  const bool over = std::all_of(incident.members.begin(), incident.members.end(), done);
-  incident.closed = over ? now : Instant();
+  const bool over = all_are_over(incident.members);
+  incident.closed = !over ? Instant() : incident.open ? now : incident.closed;
   incident.open = !over;
   ++incident.revision;
   return true;
@@ -59,35 +128,39 @@ bool fold(fleet::Incident& incident, const fleet::Action& a, Instant now) {
 PageText page_text(const fleet::Incident& incident) {
   std::map<std::string, std::size_t> by_state;
   std::set<std::string> things;
-  for (const auto& m : incident.members) {
-    ++by_state[words(m.state)];
+  for (const IncidentMember& m : incident.members) {
+    ++by_state[words(m)];
     things.insert(m.thing);
   }
-  PageText text;
   std::string counts;
-  for (const auto& [state, n] : by_state) counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", n, state);
-  text.summary = fmt::format("{} {} compromised by {}: {}", things.size(), things.size() == 1 ? "device looks" : "devices look", incident.entry, counts);
-  text.description = fmt::format("Blast radius: {} {}.", things.size(), things.size() == 1 ? "device" : "devices");
-  std::size_t shown = 0;
-  for (const auto& m : incident.members) {
-    if (++shown > members_shown) {
-      text.description += fmt::format("\n… and {} more", incident.members.size() - members_shown);
-      break;
-    }
-    text.description += fmt::format("\n{} ({}): {}. {}", m.thing, words(m.state), printable(m.reason, 400), printable(m.wait_reason, 200));
+  for (const auto& [state, n] : by_state)
+    counts += by_state.size() == 1 && n == 1 ? state : fmt::format("{}{} {}", counts.empty() ? "" : ", ", n, state);
+  const std::string who =
+      things.size() == 1 ? *things.begin() + " looks" : fmt::format("{} devices look", things.size());
+  PageText text;
+  text.summary = fmt::format("{} compromised: {}", who, counts);
+  const std::vector<IncidentMember> members = by_rank(incident.members);
+  text.commands = commands_of(members, true) + commands_of(members, false);
+  text.description = fmt::format(
+      "Why: {}\n", incident.members.empty() ? "" : shown(incident.members.front().reason, reason_bytes_max / 2));
+  text.description += fmt::format("Blast radius: {} {} ({}), playbook entry {}\n", things.size(),
+                                  things.size() == 1 ? "device" : "devices", counts, incident.entry);
+  for (std::size_t i = 0; i < std::min(members.size(), members_shown); ++i) {
+    const IncidentMember& m = members[i];
+    text.description += fmt::format("{}: {}{}\n", m.thing, words(m),
+                                    m.wait_reason.empty() ? "" : fmt::format(" ({})", shown(m.wait_reason, 200)));
   }
-  std::size_t commands = 0;
-  for (const auto& m : incident.members) {
-    if (commands >= members_shown) break;
-    if (m.state == ActionState::awaiting_approval) {
-      text.commands += fmt::format("fleetward actions approve {} --reason \"…\"\n", m.action);
-      ++commands;
-    } else if (m.state == ActionState::in_effect || m.state == ActionState::failed || m.state == ActionState::verifying) {
-      text.commands += fmt::format("fleetward actions release {} --reason \"…\"\n", m.action);
-      ++commands;
-    }
-  }
+  if (members.size() > members_shown) text.description += fmt::format("and {} more\n", members.size() - members_shown);
+  text.description += text.commands;
   return text;
+}
+
+json::Value to_json_for_people(const fleet::Incident& incident) {
+  const PageText text = page_text(incident);
+  json::Value out = fleet::to_json(incident);
+  out["title"] = text.summary;
+  out["text"] = text.description;
+  return out;
 }
 
 }  // namespace fleetward::incident

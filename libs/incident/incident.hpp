@@ -1,6 +1,8 @@
 // Incidents out of actions, and the words of their pages. Pure.
 //
-// An incident is one playbook entry and a ten-minute window. It closes when each member is released, refused, or verified revoked.
+// An incident is one playbook entry and a ten-minute window. Its members are actions; it closes when the part of each
+// thing is over: released, refused, or verified revoked. An action that begins anew after that opens it again, under
+// the same identity. Limits: members_max (then the next incident of the entry begins), reason_bytes_max a member.
 #pragma once
 
 #include <string>
@@ -10,12 +12,17 @@
 namespace fleetward::incident {
 
 constexpr Millis window{10 * 60'000};
+constexpr std::size_t members_max = 2'000;
+constexpr std::size_t reason_bytes_max = 600;
 constexpr std::size_t members_shown = 5;
 
 // Whether the action is something to wake a person for: what is only observed is not.
 bool concerns_people(const fleet::Action& action);
 std::string entry_of(const fleet::Action& action);
-std::string incident_id(const std::string& entry, Instant window_start);
+
+// The incident that the event opens, still without members. Its id is derived from the event, so a repeat opens the
+// same one, and its window starts with it.
+fleet::Incident open_incident(const fleet::ActionEvent& event);
 
 // Takes the action's state in. True when anything changed (then the revision has risen).
 bool fold(fleet::Incident& incident, const fleet::Action& action, Instant now);
@@ -26,6 +33,10 @@ struct PageText {
   std::string description;  // reason, blast radius, what was done, what to do
   std::string commands;     // to approve, release
 };
+// Device text is made printable; what is left out is told by number.
 PageText page_text(const fleet::Incident& incident);
+
+// The incident as people look it up: its JSON with `title` and `text`.
+json::Value to_json_for_people(const fleet::Incident& incident);
 
 }  // namespace fleetward::incident

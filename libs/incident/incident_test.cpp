@@ -52,13 +52,74 @@ TEST(Incident, FailedStaysOpen) {
 
 TEST(Incident, PageSaysReasonRadiusAndCommands) {
   fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
-  for (int n = 0; n < 8; ++n) fold(i, action(fmt::format("a{}", n), fmt::format("cam{}", n), n < 2 ? ActionState::in_effect : ActionState::awaiting_approval), {});
+  for (int n = 0; n < 8; ++n)
+    fold(i,
+         action(fmt::format("a{}", n), fmt::format("cam{}", n),
+                n < 2 ? ActionState::in_effect : ActionState::awaiting_approval),
+         {});
   const PageText text = page_text(i);
   EXPECT_THAT(text.summary, HasSubstr("8 devices"));
   EXPECT_THAT(text.description, HasSubstr("expected 22, seen 48101"));
   EXPECT_THAT(text.description, HasSubstr("and 3 more"));
   EXPECT_THAT(text.commands, HasSubstr("fleetward actions release a0"));
   EXPECT_THAT(text.commands, HasSubstr("fleetward actions approve a2"));
+}
+
+TEST(Incident, AReleasedThingIsNotKeptByTheRevocationThatNobodyApproved) {
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fold(i, action("a1", "cam1", ActionState::in_effect), instant_from_ms(1));
+  fold(i, action("a2", "cam1", ActionState::awaiting_approval, HoldLevel::revoke), instant_from_ms(2));
+  EXPECT_TRUE(i.open);
+  fold(i, action("a1", "cam1", ActionState::released), instant_from_ms(3));
+  EXPECT_FALSE(i.open);
+  EXPECT_EQ(i.closed, instant_from_ms(3));
+  fold(i, action("a2", "cam1", ActionState::refused, HoldLevel::revoke), instant_from_ms(9));
+  EXPECT_EQ(i.closed, instant_from_ms(3)) << "what is closed keeps its time";
+  fold(i, action("a2", "cam1", ActionState::failed, HoldLevel::revoke), instant_from_ms(10));
+  EXPECT_TRUE(i.open) << "somebody has to know";
+}
+
+TEST(Incident, AnotherThingsAlarmIsNotOverByThisOnesRelease) {
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fold(i, action("a1", "cam1", ActionState::released), instant_from_ms(1));
+  fold(i, action("a2", "cam1", ActionState::awaiting_approval), instant_from_ms(2));
+  EXPECT_TRUE(i.open) << "the same thing, caught anew";
+  fold(i, action("a3", "cam2", ActionState::awaiting_approval, HoldLevel::revoke), instant_from_ms(3));
+  fold(i, action("a2", "cam1", ActionState::released), instant_from_ms(4));
+  EXPECT_TRUE(i.open);
+}
+
+TEST(Incident, ItsIdFollowsFromWhatOpenedIt) {
+  fleet::ActionEvent event;
+  event.id = "a1.1";
+  event.time = instant_from_ms(5);
+  event.action = action("a1", "cam1", ActionState::executing);
+  const fleet::Incident first = open_incident(event);
+  EXPECT_EQ(open_incident(event).id, first.id);
+  EXPECT_EQ(first.window_start, instant_from_ms(5));
+  event.id = "a2.1";
+  EXPECT_NE(open_incident(event).id, first.id) << "of the same entry and millisecond";
+}
+
+TEST(Incident, TextFromDevicesIsHarmlessAndBounded) {
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fleet::Action a = action("a1", "cam1", ActionState::failed);
+  a.reason = "seen \x1b[2J" + std::string(100'000, 'x');
+  fold(i, a, {});
+  EXPECT_EQ(i.members[0].reason.size(), reason_bytes_max);
+  const PageText text = page_text(i);
+  EXPECT_EQ(text.description.find('\x1b'), std::string::npos);
+  EXPECT_LT(text.description.size(), 4096U);
+  EXPECT_THAT(text.commands, HasSubstr("fleetward actions release a1"));
+  EXPECT_EQ(to_json_for_people(i)["title"], text.summary);
+}
+
+TEST(Incident, WorstComesFirst) {
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  for (int n = 0; n < 20; ++n)
+    fold(i, action(fmt::format("a{}", n), fmt::format("cam{}", n), ActionState::in_effect), {});
+  fold(i, action("bad", "cam-bad", ActionState::failed), {});
+  EXPECT_THAT(page_text(i).description, HasSubstr("cam-bad: FAILED"));
 }
 
 TEST(Incident, WhatIsOnlyObservedWakesNobody) {

@@ -2,10 +2,10 @@
 
 #include "connect/alertmanager.hpp"
 #include "core/fault.hpp"
+#include "core/text.hpp"
 #include "fleet/cloud_event.hpp"
 #include "fleet/topics.hpp"
 #include "log/log.hpp"
-#include "repository/effects.hpp"
 #include "repository/incident_repository.hpp"
 
 namespace fleetward::notifier {
@@ -18,34 +18,64 @@ constexpr Millis look_every{5'000};
 constexpr Millis post_limit{10'000};
 constexpr Millis backoff_max{30'000};
 constexpr std::int64_t pages_a_round = 50;
-const std::string effects_of = "notifier";
+constexpr Millis prune_every = std::chrono::hours(1);
+constexpr std::size_t dead_value_bytes_max = 64 * 1024;  // of a record in the dead letters; the offset says where it is
 
 }  // namespace
 
 struct Notifier::State {
   State(NotifierConfig c, store::Store& s, bus::Bus& b, async::Scheduler& sch, metrics::Registry& m)
-      : config(std::move(c)), store(s), bus(b), scheduler(sch), registry(m), scope(sch, "notifier") {}
+      : config(std::move(c)),
+        store(s),
+        bus(b),
+        scheduler(sch),
+        scope(sch, "notifier"),
+        delivered(
+            m.counter("fleetward_notifier_pages_total", "Pages by what became of them.", {{"result", "delivered"}})),
+        failed(m.counter("fleetward_notifier_pages_total", "Pages by what became of them.", {{"result", "failed"}})),
+        unreadable(m.counter("fleetward_notifier_unreadable_total", "Records that went to the dead letters.")) {}
+
+  Result<fleet::ActionEvent> read(const bus::Record& record) {
+    const auto envelope = record.value
+                              ? fleet::parse_cloud_event(*record.value)
+                              : Result<fleet::CloudEvent>(ErrorCode::invalid_argument, "the record has no value");
+    if (!envelope) return envelope.error();
+    return fleet::action_event_from_json(envelope->data);
+  }
+
+  // What cannot be read goes to the dead letters, in the order in which offsets are committed: after it.
+  bus::OutRecord dead_letter(const bus::Record& record, const Error& error) {
+    log::error("bad_record", {{"topic", record.topic}, {"offset", record.offset}, {"error", error.message}});
+    unreadable.add();
+    const std::string value = record.value.value_or("").substr(0, dead_value_bytes_max);
+    return {std::string(fleet::topic::dead_letters),
+            std::string(fleet::topic::actions),
+            json::dump({{"topic", record.topic},
+                        {"partition", record.partition},
+                        {"offset", record.offset},
+                        {"reason", error.message},
+                        {"key", record.key},
+                        {"valueBase64", to_base64(as_bytes(value))}}),
+            {},
+            std::nullopt};
+  }
 
   async::Task<Status> fold_batch(const std::vector<bus::Record>& records) {
     std::vector<fleet::ActionEvent> events;
+    std::vector<bus::OutRecord> letters;
     for (const bus::Record& r : records) {
-      const auto envelope = r.value ? fleet::parse_cloud_event(*r.value) : Result<fleet::CloudEvent>(ErrorCode::invalid_argument, "no value");
-      auto event = envelope.ok() ? fleet::action_event_from_json(envelope->data) : Result<fleet::ActionEvent>(envelope.error());
+      auto event = read(r);
       if (event) events.push_back(std::move(*event));
-      else log::error("bad_record", {{"topic", r.topic}, {"offset", r.offset}, {"error", event.error().message}});
+      else letters.push_back(dead_letter(r, event.error()));
     }
     const Instant now = scheduler.now();
-    std::function<Status(store::Transaction&)> work = [&events, now](store::Transaction& tx) -> Status {
-      for (const fleet::ActionEvent& event : events) {
-        const auto first = repository::first_time(tx, effects_of, event.id, now);
-        if (!first) return first.error();
-        if (!*first) continue;
-        if (const Status folded = repository::fold_action(tx, event.action, now); !folded) return folded;
-      }
-      return {};
+    std::function<Status(store::Transaction&)> work = [&events, now](store::Transaction& tx) {
+      return repository::fold_actions(tx, events, now);
     };
     const Status done = co_await store::transact(store, scheduler, work);
-    co_return done;
+    if (!done || letters.empty()) co_return done;
+    const auto buried = co_await bus::append(bus, scheduler, std::move(letters));
+    co_return buried.ok() ? Status() : Status(buried.error());
   }
 
   async::Task<void> consume() {
@@ -73,75 +103,118 @@ struct Notifier::State {
     }
   }
 
-  // One round of what is due at a receiver. Good: everything that was due is there.
-  async::Task<Status> page_round(std::string receiver) {
-    const Instant refresh_before = scheduler.now() - config.refresh;
-    std::function<Result<std::vector<fleet::Incident>>(store::Transaction&)> read = [receiver, refresh_before](store::Transaction& tx) {
-      return repository::due_pages(tx, receiver, refresh_before, pages_a_round);
-    };
-    const auto due = co_await store::transact<std::vector<fleet::Incident>>(store, scheduler, read);
-    if (!due) co_return due.error();
-    for (const fleet::Incident& incident : *due) {
-      const Instant now = scheduler.now();
-      const std::string link = config.link_base.empty() ? "" : config.link_base + incident.id;
-      connect::Alert alert{incident, incident.open ? now + config.alert_lifetime : now, link};
-      const Status posted = co_await connect::post_alert(scheduler, receiver, std::move(alert), post_limit);
-      registry.counter("fleetward_notifier_pages_total", "Pages by what became of them.", {{"result", posted.ok() ? "delivered" : "failed"}}).add();
-      if (!posted && is_retryable(posted.error().code)) co_return posted;
-      if (!posted) log::error("page_refused", {{"receiver", receiver}, {"incident", incident.id}, {"error", posted.error().message}});
+  async::Task<Status> deliver(const connect::Alertmanager& receiver, fleet::Incident incident) {
+    const Instant now = scheduler.now();
+    const std::string link = config.link_base.empty() ? "" : config.link_base + incident.id;
+    connect::Alert alert{incident, incident.open ? now + config.alert_lifetime : now, link};
+    const Status posted = co_await receiver.post(scheduler, std::move(alert), post_limit);
+    (posted.ok() ? delivered : failed).add();
+    if (!posted && is_retryable(posted.error().code)) co_return posted;
+    // Refused for good: told, and sent again only when the incident changes or is to be kept alive.
+    if (!posted) {
+      log::error("page_refused",
+                 {{"receiver", receiver.url()}, {"incident", incident.id}, {"error", posted.error().message}});
+    } else {
       fault::crash_here("notifier.after_post");
-      std::function<Status(store::Transaction&)> note = [&incident, receiver, now](store::Transaction& tx) { return repository::note_page(tx, incident, receiver, now); };
-      const Status noted = co_await store::transact(store, scheduler, note);
-      if (!noted) co_return noted;
     }
-    co_return Status();
+    const std::string url = receiver.url();
+    std::function<Status(store::Transaction&)> note = [&incident, &url, now](store::Transaction& tx) {
+      return repository::note_page(tx, incident, url, now);
+    };
+    const Status noted = co_await store::transact(store, scheduler, note);
+    co_return noted;
   }
 
-  async::Task<void> page(std::string receiver) {
-    const std::unique_ptr<store::Listener> changed = store.listen(scheduler, std::string(repository::incidents_channel));
+  // One round of what is due at a receiver: how many that were, all of them delivered.
+  async::Task<Result<std::size_t>> page_round(const connect::Alertmanager& receiver) {
+    const Instant refresh_before = scheduler.now() - config.refresh;
+    const std::string url = receiver.url();
+    std::function<Result<std::vector<fleet::Incident>>(store::Transaction&)> due_now =
+        [&url, refresh_before](store::Transaction& tx) {
+          return repository::due_pages(tx, url, refresh_before, pages_a_round);
+        };
+    const auto due = co_await store::transact<std::vector<fleet::Incident>>(store, scheduler, due_now);
+    if (!due) co_return due.error();
+    for (const fleet::Incident& incident : *due) {
+      if (scope.stopping()) break;
+      const Status done = co_await deliver(receiver, incident);
+      if (!done) co_return done.error();
+    }
+    co_return due->size();
+  }
+
+  async::Task<void> page(connect::Alertmanager receiver) {
+    const std::unique_ptr<store::Listener> changed =
+        store.listen(scheduler, std::string(repository::incidents_channel));
     listeners.push_back(changed.get());
     Millis pause = pause_after_failure;
     while (!scope.stopping()) {
-      const Status done = co_await page_round(receiver);
+      const Result<std::size_t> done = co_await page_round(receiver);
       if (!done) {
-        log::warn("page_failed", {{"receiver", receiver}, {"error", done.error().message}, {"retry_in", to_human(pause)}});
+        log::warn("page_failed",
+                  {{"receiver", receiver.url()}, {"error", done.error().message}, {"retry_in", to_human(pause)}});
         co_await scope.sleep(pause);
         pause = std::min(pause * 2, backoff_max);
         continue;
       }
       pause = pause_after_failure;
-      if (scope.stopping()) break;
-      co_await changed->wait(look_every);
+      const bool there_may_be_more = *done == static_cast<std::size_t>(pages_a_round);
+      if (scope.stopping() || there_may_be_more) continue;
+      const Millis wait = std::min(look_every, config.refresh);
+      co_await changed->wait(wait);
     }
     std::erase(listeners, changed.get());
+  }
+
+  async::Task<void> prune() {
+    while (!scope.stopping()) {
+      const Instant now = scheduler.now();
+      std::function<Result<std::int64_t>(store::Transaction&)> work = [now](store::Transaction& tx) {
+        return repository::prune_incidents(tx, now);
+      };
+      const auto removed = co_await store::transact<std::int64_t>(store, scheduler, work);
+      if (!removed) log::warn("prune_failed", {{"error", removed.error().message}});
+      co_await scope.sleep(prune_every);
+    }
   }
 
   NotifierConfig config;
   store::Store& store;
   bus::Bus& bus;
   async::Scheduler& scheduler;
-  metrics::Registry& registry;
   async::Scope scope;
+  metrics::Counter& delivered;
+  metrics::Counter& failed;
+  metrics::Counter& unreadable;
   std::unique_ptr<bus::Consumer> actions;
   std::vector<store::Listener*> listeners;
 };
 
-Notifier::Notifier(NotifierConfig config, store::Store& store, bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry& metrics)
+Notifier::Notifier(NotifierConfig config, store::Store& store, bus::Bus& bus, async::Scheduler& scheduler,
+                   metrics::Registry& metrics)
     : state_(std::make_shared<State>(std::move(config), store, bus, scheduler, metrics)) {}
 Notifier::~Notifier() = default;
 
 Status Notifier::start() {
+  std::vector<connect::Alertmanager> receivers;
+  for (const std::string& url : state_->config.alertmanagers) {
+    auto receiver = connect::Alertmanager::open(url, state_->config.alertmanager_ca_pem);
+    if (!receiver) return receiver.error().with_context("notifier");
+    receivers.push_back(std::move(*receiver));
+  }
   Status started;
   async::run_on(state_->scheduler, [&] {
     State* state = state_.get();
-    auto consumer = state->bus.subscribe(state->scheduler, {"notifier", std::string(fleet::topic::actions), state->config.instance});
+    auto consumer = state->bus.subscribe(state->scheduler,
+                                         {"notifier", std::string(fleet::topic::actions), state->config.instance});
     if (!consumer) {
       started = consumer.error();
       return;
     }
     state->actions = std::move(*consumer);
     state->scope.spawn("consume", state->consume());
-    for (const std::string& url : state->config.alertmanagers) state->scope.spawn("page", state->page(url));
+    state->scope.spawn("prune", state->prune());
+    for (const auto& receiver : receivers) state->scope.spawn("page", state->page(receiver));
   });
   return started;
 }
@@ -149,7 +222,7 @@ Status Notifier::start() {
 void Notifier::stop(Millis limit) {
   async::run_on(state_->scheduler, [state = state_.get()] {
     state->scope.request_stop();
-    state->actions->wake();
+    if (state->actions) state->actions->wake();
     for (store::Listener* l : state->listeners) l->wake();
   });
   if (!state_->scope.join(limit)) log::error("notifier_did_not_stop", {});
