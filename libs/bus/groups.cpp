@@ -5,11 +5,11 @@
 namespace fleetward::bus {
 
 MemberId Group::join(const std::string& name, Millis session_timeout, SteadyTime now) {
-  for (const auto& [id, member] : members_) {
-    if (member.name == name) {
-      drop(id, true);
-      break;
-    }
+  const auto older =
+      std::find_if(members_.begin(), members_.end(), [&](const auto& m) { return m.second.name == name; });
+  if (older != members_.end()) drop(older->first, Standing::replaced);
+  for (auto& [id, dropped] : dropped_) {
+    if (dropped.name == name) dropped.changes.standing = Standing::replaced;  // expired, and now it may not come back
   }
   const MemberId id = ++last_member_;
   Member& member = members_[id];
@@ -20,20 +20,27 @@ MemberId Group::join(const std::string& name, Millis session_timeout, SteadyTime
 }
 
 void Group::leave(MemberId member) {
-  drop(member, false);
+  take_away(member, nullptr);
+  members_.erase(member);
   dropped_.erase(member);
 }
 
-void Group::drop(MemberId member, bool tell) {
+void Group::drop(MemberId member, Standing standing) {
   const auto found = members_.find(member);
   if (found == members_.end()) return;
-  Changes& told = dropped_[member];
+  Dropped& dropped = dropped_[member];
+  dropped.name = found->second.name;
+  dropped.changes.standing = standing;
+  take_away(member, &dropped.changes.lost);
+  members_.erase(found);
+}
+
+void Group::take_away(MemberId member, std::vector<std::int32_t>* lost) {
   for (std::size_t p = 0; p < partitions_.size(); ++p) {
     if (partitions_[p].owner != member) continue;
     partitions_[p].owner = 0;
-    if (tell) told.lost.push_back(static_cast<std::int32_t>(p));
+    if (lost != nullptr) lost->push_back(static_cast<std::int32_t>(p));
   }
-  members_.erase(found);
 }
 
 Group::Changes Group::take_changes(MemberId member, SteadyTime now, bool& gave_up) {
@@ -41,9 +48,10 @@ Group::Changes Group::take_changes(MemberId member, SteadyTime now, bool& gave_u
   const auto found = members_.find(member);
   if (found == members_.end()) {
     const auto late = dropped_.find(member);
-    if (late == dropped_.end()) return {};
-    Changes changes = std::move(late->second);
-    late->second = {};
+    if (late == dropped_.end()) return {.standing = Standing::replaced};
+    Changes changes = std::move(late->second.changes);
+    if (changes.standing == Standing::expired) dropped_.erase(late);
+    else late->second.changes = {.standing = Standing::replaced};
     return changes;
   }
   Member& m = found->second;
@@ -80,7 +88,7 @@ bool Group::rebalance(SteadyTime now) {
     if (now - member.last_seen > member.session_timeout) silent.push_back(id);
   }
   for (const MemberId id : silent) {
-    drop(id, true);
+    drop(id, Standing::expired);
     changed = true;
   }
   if (members_.empty()) return changed;
@@ -104,15 +112,17 @@ bool Group::rebalance(SteadyTime now) {
     if (taker == left.end()) break;
     --taker->second;
     partitions_[p].owner = taker->first;
-    members_.at(taker->first).pending.assigned.push_back(static_cast<std::int32_t>(p));
+    ++partitions_[p].epoch;
+    members_.at(taker->first).pending.assigned.push_back({static_cast<std::int32_t>(p), partitions_[p].epoch});
     changed = true;
   }
   return changed;
 }
 
-bool Group::owns(MemberId member, std::int32_t partition) const {
-  return partition >= 0 && static_cast<std::size_t>(partition) < partitions_.size() &&
-         partitions_[static_cast<std::size_t>(partition)].owner == member && members_.contains(member);
+bool Group::owns(MemberId member, Assignment claim) const {
+  if (claim.partition < 0 || static_cast<std::size_t>(claim.partition) >= partitions_.size()) return false;
+  const Partition& partition = partitions_[static_cast<std::size_t>(claim.partition)];
+  return partition.owner == member && partition.epoch == claim.epoch;
 }
 
 std::optional<SteadyTime> Group::next_expiry() const {

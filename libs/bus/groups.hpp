@@ -3,7 +3,9 @@
 // Assignment changes only in rebalance(), which the bus runs on its writer, between commits: so a commit that found
 // itself the owner is durable before anybody else can be told where to start. A member that does not poll for its
 // session time is expired: its partitions go on at once. A live member that has to give a partition up is told so by
-// take_changes() and keeps it until it asks again.
+// take_changes() and keeps it until it asks again. An expired member may join anew; one that another of its name has
+// replaced may not. Each assignment has an epoch of its own: what was begun under an earlier one is stale, even when
+// the partition has come back to the same member.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +25,16 @@ class Group {
  public:
   explicit Group(std::int32_t partitions) : partitions_(static_cast<std::size_t>(partitions)) {}
 
+  enum class Standing { member, expired, replaced };
+  struct Assignment {
+    std::int32_t partition = 0;
+    std::uint64_t epoch = 0;
+  };
   struct Changes {
     std::vector<std::int32_t> revoked;
     std::vector<std::int32_t> lost;
-    std::vector<std::int32_t> assigned;
+    std::vector<Assignment> assigned;
+    Standing standing = Standing::member;
   };
 
   // A member of the same name takes the place of the older one, which is fenced (static membership).
@@ -34,13 +42,15 @@ class Group {
   void leave(MemberId member);
 
   // Sign of life and everything that happened to the member since it last asked. Revoked partitions that were told by
-  // the call before are given up by this one; says so in `gave_up`, so that the bus rebalances.
+  // the call before are given up by this one; says so in `gave_up`, so that the bus rebalances. A member that has
+  // expired is told so once, with what it lost, and forgotten.
   Changes take_changes(MemberId member, SteadyTime now, bool& gave_up);
 
   // Expires silent members and hands partitions out evenly, moving as few as can be. True when anything changed.
   bool rebalance(SteadyTime now);
 
-  [[nodiscard]] bool owns(MemberId member, std::int32_t partition) const;
+  // Whether it owns the partition still by the assignment that had this epoch.
+  [[nodiscard]] bool owns(MemberId member, Assignment claim) const;
   // When the next silent member expires, if there is one.
   [[nodiscard]] std::optional<SteadyTime> next_expiry() const;
 
@@ -55,14 +65,20 @@ class Group {
   };
   struct Partition {
     MemberId owner = 0;
+    std::uint64_t epoch = 0;
+  };
+  struct Dropped {
+    std::string name;
+    Changes changes;
   };
 
-  void drop(MemberId member, bool tell);
+  void drop(MemberId member, Standing standing);
+  void take_away(MemberId member, std::vector<std::int32_t>* lost);
   [[nodiscard]] std::map<MemberId, std::size_t> quotas() const;
 
   std::vector<Partition> partitions_;
   std::map<MemberId, Member> members_;
-  std::map<MemberId, Changes> dropped_;  // what those that were expired have still to be told
+  std::map<MemberId, Dropped> dropped_;  // what those that are members no longer have still to be told
   MemberId last_member_ = 0;
 };
 

@@ -5,7 +5,6 @@
 #include <mutex>
 
 #include "bus/groups.hpp"
-#include "core/fault.hpp"
 #include "log/log.hpp"
 
 namespace fleetward::bus {
@@ -22,7 +21,8 @@ std::size_t size_of(const OutRecord& r) {
 struct WriteRequest {
   std::vector<OutRecord> records;
   std::vector<OffsetCommit> offsets;
-  MemberId member = 0;  // 0: a plain append
+  MemberId member = 0;                // 0: a plain append
+  std::vector<std::uint64_t> epochs;  // of the member's claim to the partition of each offset; 0: it has none
   std::size_t bytes = 0;
   AppendCallback done;
 };
@@ -38,7 +38,8 @@ struct Core : std::enable_shared_from_this<Core> {
         records(m.counter("fleetward_bus_records_total", "Records made durable.")),
         failed(m.counter("fleetward_bus_commits_failed_total", "Transactions of the bus's writer that failed.")),
         throttled(m.counter("fleetward_bus_throttled_total", "Appends refused because the writer's queue was full.")),
-        fenced(m.counter("fleetward_bus_fenced_total", "Units of work refused because a newer owner exists.")) {}
+        fenced(m.counter("fleetward_bus_fenced_total", "Units of work refused because a newer owner exists.")),
+        cleaned(m.counter("fleetward_bus_cleaned_total", "Records removed by retention and compaction.")) {}
 
   // ---- writing
 
@@ -79,9 +80,10 @@ struct Core : std::enable_shared_from_this<Core> {
   bool may_commit(const WriteRequest& request) {
     if (request.member == 0) return true;
     const std::lock_guard lock(mutex);
-    for (const OffsetCommit& o : request.offsets) {
+    for (std::size_t i = 0; i < request.offsets.size(); ++i) {
+      const OffsetCommit& o = request.offsets[i];
       const auto group = groups.find(GroupKey(o.group, o.topic));
-      if (group == groups.end() || !group->second.owns(request.member, o.partition)) return false;
+      if (group == groups.end() || !group->second.owns(request.member, {o.partition, request.epochs[i]})) return false;
     }
     return !request.offsets.empty();
   }
@@ -151,21 +153,19 @@ struct Core : std::enable_shared_from_this<Core> {
 
   // ---- waking
 
+  // Under the lock, so that nobody is notified any more once unlisten() has returned: its scheduler may go then.
   void wake_readers(const std::vector<PlacedRecord>& placed) {
-    std::vector<std::shared_ptr<async::Event>> events;
-    {
-      const std::lock_guard lock(mutex);
-      std::string_view last;
-      for (const PlacedRecord& p : placed) {
-        if (p.record->topic == last) continue;
-        last = p.record->topic;
-        const auto [from, to] = waiting.equal_range(p.record->topic);
-        for (auto w = from; w != to; ++w) {
-          if (auto event = w->second.lock()) events.push_back(std::move(event));
-        }
-      }
+    std::set<std::string_view> topics_written;
+    for (const PlacedRecord& p : placed) topics_written.insert(p.record->topic);
+    for (const std::string_view topic : topics_written) wake_topic(topic);
+  }
+
+  void wake_topic(std::string_view topic) {
+    const std::lock_guard lock(mutex);
+    const auto [from, to] = waiting.equal_range(topic);
+    for (auto w = from; w != to; ++w) {
+      if (const auto event = w->second.lock()) event->notify();
     }
-    for (const auto& event : events) event->notify();
   }
 
   void listen(const std::string& topic, const std::shared_ptr<async::Event>& event) {
@@ -196,11 +196,6 @@ struct Core : std::enable_shared_from_this<Core> {
     if (changed) wake_topic(key.second);
   }
 
-  void wake_topic(const std::string& topic) {
-    OutRecord any{topic, "", std::nullopt, {}, std::nullopt};
-    wake_readers({PlacedRecord{&any, 0, 0}});
-  }
-
   std::unique_ptr<Storage> storage;
   async::Scheduler& writer;
   async::Scheduler& reader;
@@ -221,6 +216,7 @@ struct Core : std::enable_shared_from_this<Core> {
   metrics::Counter& failed;
   metrics::Counter& throttled;
   metrics::Counter& fenced;
+  metrics::Counter& cleaned;
 };
 
 using CorePtr = std::shared_ptr<Core>;
@@ -237,15 +233,19 @@ async::Task<Result<T>> on_reader(CorePtr core, async::Scheduler& scheduler, std:
 
 using Offsets = std::map<std::int32_t, std::int64_t>;
 
-// Up to `records_max` records over the partitions at `next`, a fair share from each; starts with another one each time.
+// Up to `records_max` records over the partitions at `next`; starts with another partition each time, so that a busy
+// one does not starve the rest.
 Result<std::vector<Record>> read_some(Storage& storage, const std::string& topic, const Offsets& next, std::size_t turn,
                                       std::size_t records_max, std::size_t bytes_max) {
   std::vector<Record> out;
-  std::vector<std::pair<std::int32_t, std::int64_t>> order(next.begin(), next.end());
+  std::size_t bytes = 0;
+  const std::vector<std::pair<std::int32_t, std::int64_t>> order(next.begin(), next.end());
   for (std::size_t i = 0; i < order.size() && out.size() < records_max; ++i) {
     const auto& [partition, offset] = order[(i + turn) % order.size()];
-    auto some = storage.read(topic, partition, offset, records_max - out.size(), bytes_max);
+    if (bytes >= bytes_max) break;
+    auto some = storage.read(topic, partition, offset, records_max - out.size(), bytes_max - bytes);
     if (!some) return some.error();
+    for (const Record& r : *some) bytes += r.key.size() + (r.value ? r.value->size() : 0);
     out.insert(out.end(), std::make_move_iterator(some->begin()), std::make_move_iterator(some->end()));
   }
   return out;
@@ -312,14 +312,22 @@ class LocalReader final : public Reader {
 
 class LocalUnitOfWork final : public UnitOfWork {
  public:
-  LocalUnitOfWork(CorePtr core, async::Scheduler& scheduler, std::string group, std::string topic, MemberId member)
-      : core_(std::move(core)), scheduler_(scheduler), group_(std::move(group)), topic_(std::move(topic)) {
+  // `epochs`: of the partitions that the consumer has when the work begins.
+  LocalUnitOfWork(CorePtr core, async::Scheduler& scheduler, std::string group, std::string topic, MemberId member,
+                  std::map<std::int32_t, std::uint64_t> epochs)
+      : core_(std::move(core)),
+        scheduler_(scheduler),
+        group_(std::move(group)),
+        topic_(std::move(topic)),
+        epochs_(std::move(epochs)) {
     request_.member = member;
   }
 
   void append(OutRecord record) override { request_.records.push_back(std::move(record)); }
   void set_offset(std::int32_t partition, std::int64_t next_offset) override {
+    const auto epoch = epochs_.find(partition);
     request_.offsets.push_back({group_, topic_, partition, next_offset});
+    request_.epochs.push_back(epoch == epochs_.end() ? 0 : epoch->second);
   }
 
   async::Task<Result<std::vector<Position>>> commit() override {
@@ -340,6 +348,7 @@ class LocalUnitOfWork final : public UnitOfWork {
   async::Scheduler& scheduler_;
   std::string group_;
   std::string topic_;
+  std::map<std::int32_t, std::uint64_t> epochs_;
   WriteRequest request_;
 };
 
@@ -358,21 +367,21 @@ class LocalConsumer final : public Consumer {
   ~LocalConsumer() override { leave(); }
 
   async::Task<Result<PollResult>> poll(std::size_t records_max, Millis wait) override {
-    PollResult result;
-    const Status first = co_await poll_once(result, records_max);
+    const Status first = co_await poll_once(records_max);
     if (!first) co_return first.error();
-    if (!is_empty(result) || wait <= Millis(0)) co_return result;
+    if (!is_empty(unsaid_) || wait <= Millis(0)) co_return std::exchange(unsaid_, {});
     // Wake up in time to be seen alive, and to notice that others are silent.
-    co_await event_->wait(std::min<Millis>(wait, options_.session_timeout / 3));
+    const Millis pause = std::min<Millis>(wait, options_.session_timeout / 3);
+    co_await event_->wait(pause);
     core_->rebalance(key_);
-    const Status second = co_await poll_once(result, records_max);
+    const Status second = co_await poll_once(records_max);
     if (!second) co_return second.error();
-    co_return result;
+    co_return std::exchange(unsaid_, {});
   }
 
   void wake() override { event_->notify(); }
   std::unique_ptr<UnitOfWork> begin() override {
-    return std::make_unique<LocalUnitOfWork>(core_, scheduler_, options_.group, options_.topic, member_);
+    return std::make_unique<LocalUnitOfWork>(core_, scheduler_, options_.group, options_.topic, member_, epochs_);
   }
   void pause(std::int32_t partition) override { paused_.insert(partition); }
   void resume(std::int32_t partition) override { paused_.erase(partition); }
@@ -399,27 +408,55 @@ class LocalConsumer final : public Consumer {
     core_->rebalance(key_);
   }
 
-  async::Task<Status> poll_once(PollResult& result, std::size_t records_max) {
+  // Gathers in unsaid_, which outlives a failed read: a change of assignment is told with the next poll that succeeds.
+  async::Task<Status> poll_once(std::size_t records_max) {
+    const Status standing = take_changes();
+    if (!standing) co_return standing.error();
+    while (!unstarted_.empty()) {
+      const Group::Assignment next = unstarted_.front();
+      const Result<std::int64_t> start = co_await start_of(next.partition);
+      if (!start) co_return start.error();
+      unstarted_.pop_front();
+      next_[next.partition] = *start;
+      epochs_[next.partition] = next.epoch;
+      unsaid_.assigned.push_back({next.partition, *start});
+    }
+    const Status read = co_await read_records(records_max);
+    co_return read;
+  }
+
+  Status take_changes() {
+    if (left_) return Error(ErrorCode::failed_precondition, "the consumer is closed");
     bool gave_up = false;
     Group::Changes changes;
     {
       const std::lock_guard lock(core_->mutex);
-      changes = core_->groups.at(key_).take_changes(member_, scheduler_.steady_now(), gave_up);
+      Group& group = core_->groups.at(key_);
+      const SteadyTime now = scheduler_.steady_now();
+      changes = group.take_changes(member_, now, gave_up);
+      if (changes.standing == Group::Standing::expired) {
+        member_ = group.join(options_.member, options_.session_timeout, now);
+      }
     }
-    for (const std::int32_t p : given_up_next_) next_.erase(p);
+    for (const std::int32_t p : given_up_next_) forget(p);
     given_up_next_ = changes.revoked;
-    if (gave_up) core_->rebalance(key_);
-    for (const std::int32_t p : changes.lost) next_.erase(p);
-    result.revoked.insert(result.revoked.end(), changes.revoked.begin(), changes.revoked.end());
-    result.lost.insert(result.lost.end(), changes.lost.begin(), changes.lost.end());
-    for (const std::int32_t p : changes.assigned) {
-      const Result<std::int64_t> start = co_await start_of(p);
-      if (!start) co_return start.error();
-      next_[p] = *start;
-      result.assigned.push_back({p, *start});
+    for (const std::int32_t p : changes.lost) forget(p);
+    unsaid_.revoked.insert(unsaid_.revoked.end(), changes.revoked.begin(), changes.revoked.end());
+    unsaid_.lost.insert(unsaid_.lost.end(), changes.lost.begin(), changes.lost.end());
+    unstarted_.insert(unstarted_.end(), changes.assigned.begin(), changes.assigned.end());
+    if (changes.standing == Group::Standing::replaced && unsaid_.lost.empty()) {
+      return Error(ErrorCode::fenced, "another member of the same name has taken over: " + options_.member);
     }
-    const Status read = co_await read_records(result, records_max);
-    co_return read;
+    if (gave_up || changes.standing == Group::Standing::expired) core_->rebalance(key_);
+    return {};
+  }
+
+  void forget(std::int32_t partition) {
+    next_.erase(partition);
+    epochs_.erase(partition);
+    std::erase_if(unstarted_, [&](const Group::Assignment& a) { return a.partition == partition; });
+    std::erase_if(unsaid_.assigned, [&](const Position& p) { return p.partition == partition; });
+    std::erase_if(unsaid_.records, [&](const Record& r) { return r.partition == partition; });
   }
 
   async::Task<Result<std::int64_t>> start_of(std::int32_t partition) {
@@ -437,7 +474,7 @@ class LocalConsumer final : public Consumer {
     co_return start;
   }
 
-  async::Task<Status> read_records(PollResult& result, std::size_t records_max) {
+  async::Task<Status> read_records(std::size_t records_max) {
     Offsets readable;
     for (const auto& [p, offset] : next_) {
       const bool going = std::find(given_up_next_.begin(), given_up_next_.end(), p) != given_up_next_.end();
@@ -454,7 +491,7 @@ class LocalConsumer final : public Consumer {
     Result<std::vector<Record>> some = co_await on_reader<std::vector<Record>>(core_, scheduler_, work);
     if (!some) co_return some.error();
     for (const Record& r : *some) next_[r.partition] = r.offset + 1;
-    result.records = std::move(*some);
+    unsaid_.records = std::move(*some);
     co_return Status();
   }
 
@@ -464,6 +501,9 @@ class LocalConsumer final : public Consumer {
   GroupKey key_;
   MemberId member_;
   Offsets next_;
+  std::map<std::int32_t, std::uint64_t> epochs_;  // of what the caller has been told that it owns
+  std::deque<Group::Assignment> unstarted_;       // assigned; where to start has still to be read
+  PollResult unsaid_;
   std::set<std::int32_t> paused_;
   std::vector<std::int32_t> given_up_next_;
   std::size_t turn_ = 0;
@@ -572,17 +612,35 @@ class LocalBus final : public Bus {
   }
 
   static void clean(const CorePtr& core) {
-    std::vector<TopicSpec> specs;
+    auto left = std::make_shared<std::deque<std::pair<TopicSpec, std::int32_t>>>();
     {
       const std::lock_guard lock(core->topics_mutex);
-      for (const auto& [name, spec] : core->topics) specs.push_back(spec);
+      for (const auto& [name, spec] : core->topics) {
+        for (std::int32_t p = 0; p < spec.partitions; ++p) left->emplace_back(spec, p);
+      }
     }
-    constexpr std::size_t rows_a_step = 5'000;
-    for (const TopicSpec& spec : specs) {
-      const auto removed = core->storage->clean(spec, core->writer.now(), core->options.table_keep, rows_a_step);
-      if (!removed) log::warn("bus_clean_failed", {{"topic", spec.name}, {"error", removed.error().message}});
+    clean_step(core, left);
+  }
+
+  // One small step at a time, so that appends hardly wait; comes back to a partition until it has nothing more to do.
+  static void clean_step(const CorePtr& core,
+                         const std::shared_ptr<std::deque<std::pair<TopicSpec, std::int32_t>>>& left) {
+    constexpr std::size_t rows_a_step = 1'000;
+    constexpr Millis pause{5};
+    if (left->empty()) {
+      schedule_clean(core);
+      return;
     }
-    schedule_clean(core);
+    const auto [spec, partition] = left->front();
+    left->pop_front();
+    const auto step = core->storage->clean(spec, partition, core->writer.now(), core->options.table_keep, rows_a_step);
+    if (!step) log::warn("bus_clean_failed", {{"topic", spec.name}, {"error", step.error().message}});
+    else if (step->more) left->emplace_back(spec, partition);
+    if (step) core->cleaned.add(static_cast<std::uint64_t>(step->removed));
+    std::weak_ptr<Core> weak = core;
+    core->writer.call_after(pause, [weak, left] {
+      if (const auto alive = weak.lock()) clean_step(alive, left);
+    });
   }
 
   CorePtr core_;

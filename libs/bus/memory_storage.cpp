@@ -2,7 +2,6 @@
 
 #include <map>
 #include <mutex>
-#include <set>
 
 namespace fleetward::bus {
 namespace {
@@ -71,34 +70,42 @@ class MemoryStorage final : public Storage {
     return found == committed_.end() ? std::optional<std::int64_t>() : std::optional(found->second);
   }
 
-  Result<std::int64_t> clean(const TopicSpec& spec, Instant now, Millis keep, std::size_t rows_max) override {
+  Result<CleanStep> clean(const TopicSpec& spec, std::int32_t partition, Instant now, Millis keep,
+                          std::size_t rows_max) override {
     const std::lock_guard lock(mutex_);
-    std::int64_t removed = 0;
-    for (std::int32_t p = 0; p < spec.partitions; ++p) {
-      PartitionLog& log = logs_[{spec.name, p}];
-      removed += spec.kind == TopicKind::log ? expire(log, spec, now) : compact(log, now - keep, rows_max);
-    }
-    return removed;
+    auto& records = logs_[{spec.name, partition}].records;
+    return spec.kind == TopicKind::log ? expire(records, spec.retention, now, rows_max)
+                                       : compact(records, now - keep, rows_max);
   }
 
  private:
-  static std::int64_t expire(PartitionLog& log, const TopicSpec& spec, Instant now) {
-    if (spec.retention <= Millis(0)) return 0;
-    return static_cast<std::int64_t>(
-        std::erase_if(log.records, [&](const auto& r) { return r.second.append_time < now - spec.retention; }));
+  using Records = std::map<std::int64_t, Record>;
+
+  static CleanStep expire(Records& records, Millis retention, Instant now, std::size_t rows_max) {
+    CleanStep step;
+    if (retention <= Millis(0)) return step;
+    while (!records.empty() && records.begin()->second.append_time < now - retention) {
+      if (static_cast<std::size_t>(step.removed) == rows_max) {
+        step.more = true;
+        break;
+      }
+      records.erase(records.begin());
+      ++step.removed;
+    }
+    return step;
   }
 
-  // Keeps the newest of each key; a tombstone that is old goes too.
-  static std::int64_t compact(PartitionLog& log, Instant older_than, std::size_t rows_max) {
-    std::set<std::string> seen;
+  static CleanStep compact(Records& records, Instant older_than, std::size_t rows_max) {
+    std::map<std::string_view, std::pair<std::int64_t, std::int64_t>> span;  // oldest and newest of each key
+    for (const auto& [offset, r] : records) span.try_emplace(r.key, offset, offset).first->second.second = offset;
     std::vector<std::int64_t> doomed;
-    for (auto r = log.records.rbegin(); r != log.records.rend() && doomed.size() < rows_max; ++r) {
-      const bool newest = seen.insert(r->second.key).second;
-      const bool old = r->second.append_time < older_than;
-      if (old && (!newest || !r->second.value)) doomed.push_back(r->first);
+    for (const auto& [offset, r] : records) {
+      if (r.append_time >= older_than || doomed.size() == rows_max) break;
+      const auto [oldest, newest] = span.at(r.key);
+      if (offset < newest || (!r.value && offset == oldest)) doomed.push_back(offset);
     }
-    for (const std::int64_t offset : doomed) log.records.erase(offset);
-    return static_cast<std::int64_t>(doomed.size());
+    for (const std::int64_t offset : doomed) records.erase(offset);
+    return {static_cast<std::int64_t>(doomed.size()), !doomed.empty()};
   }
 
   std::mutex mutex_;

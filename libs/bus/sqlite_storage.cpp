@@ -1,11 +1,12 @@
 #include "bus/sqlite_storage.hpp"
 
 #include <fmt/format.h>
+#include <stdlib.h>
 
+#include <cstring>
 #include <filesystem>
 #include <mutex>
 
-#include "core/fault.hpp"
 #include "sqlite/sqlite.hpp"
 
 namespace fleetward::bus {
@@ -86,16 +87,54 @@ class Connection {
   std::map<std::string, Statement> statements_;
 };
 
+// A statement that is not reset holds its snapshot, and the write-ahead log could not be emptied.
+struct ResetLater {
+  Statement& statement;
+  ~ResetLater() { statement.reset(); }
+};
+
 struct Topic {
   std::int64_t id = 0;
   TopicSpec spec;
 };
 
+// A copy of a bus file whose process was killed has a write-ahead log beside it. SQLite can only read that by writing
+// beside the file, so it is read from a copy of our own.
+class ScratchFolder {
+ public:
+  // Nothing when there is no log to be taken in.
+  static Result<std::unique_ptr<ScratchFolder>> for_copy_of(const std::string& path) {
+    std::error_code failed;
+    const std::string log = path + "-wal";
+    if (!std::filesystem::exists(log, failed) || std::filesystem::file_size(log, failed) == 0) return {nullptr};
+    std::string pattern = (std::filesystem::temp_directory_path(failed) / "fleetward-bus-XXXXXX").string();
+    if (failed || ::mkdtemp(pattern.data()) == nullptr) {
+      return Error(ErrorCode::unavailable, "make a scratch folder: " + std::string(std::strerror(errno)));
+    }
+    auto folder = std::unique_ptr<ScratchFolder>(new ScratchFolder(pattern));
+    std::filesystem::copy_file(path, folder->file(), failed);
+    if (!failed) std::filesystem::copy_file(log, folder->file() + "-wal", failed);
+    if (failed) return Error(ErrorCode::unavailable, fmt::format("copy {}: {}", path, failed.message()));
+    return folder;
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  ~ScratchFolder() {
+    std::error_code ignored;  // a scratch folder that stays is no harm
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  [[nodiscard]] std::string file() const { return folder_ + "/bus.db"; }
+
+ private:
+  explicit ScratchFolder(std::string folder) : folder_(std::move(folder)) {}
+  std::string folder_;
+};
+
 class SqliteStorage final : public Storage {
  public:
   SqliteStorage(std::optional<sqlite::FileLock> lock, std::unique_ptr<Connection> writer,
-                std::unique_ptr<Connection> reader)
-      : lock_(std::move(lock)), writer_(std::move(writer)), reader_(std::move(reader)) {}
+                std::unique_ptr<Connection> reader, std::unique_ptr<ScratchFolder> folder = nullptr)
+      : folder_(std::move(folder)), lock_(std::move(lock)), writer_(std::move(writer)), reader_(std::move(reader)) {}
 
   Status load() {
     Connection& c = *reader_;
@@ -123,43 +162,18 @@ class SqliteStorage final : public Storage {
   }
 
   Status ensure_topic(const TopicSpec& spec) override {
-    const std::lock_guard guard(mutex_);
-    const auto found = topics_.find(spec.name);
-    if (found != topics_.end()) {
-      const TopicSpec& have = found->second.spec;
-      if (have.partitions == spec.partitions && have.kind == spec.kind) {
-        found->second.spec.retention = spec.retention;
-        return {};
-      }
-      return Error(
-          ErrorCode::failed_precondition,
-          fmt::format("topic {} has {} partitions, the configuration wants {}: the number is fixed at installation",
-                      spec.name, have.partitions, spec.partitions));
+    const std::lock_guard writing(writer_mutex_);
+    {
+      const std::lock_guard guard(mutex_);
+      const auto found = topics_.find(spec.name);
+      if (found != topics_.end()) return check_shape(found->second.spec, spec);
     }
     if (!writer_) return Error(ErrorCode::unsupported, "the bus file is open for reading only");
-    auto s = writer_->statement(
-        "INSERT INTO topics(name, partitions, kind, retention_ms) VALUES(?1, ?2, ?3, ?4) RETURNING id");
-    if (!s) return s.error();
-    (*s)->bind(1, std::string_view(spec.name));
-    (*s)->bind(2, std::int64_t{spec.partitions});
-    (*s)->bind(3, static_cast<std::int64_t>(spec.kind));
-    (*s)->bind(4, std::int64_t{spec.retention.count()});
-    const auto row = (*s)->step();
-    if (!row) return row.error();
-    const std::int64_t id = (*s)->integer(0);
-    (*s)->reset();
-    for (std::int32_t p = 0; p < spec.partitions; ++p) {
-      const std::string table = table_of(id, p);
-      std::string sql = fmt::format(
-          "CREATE TABLE IF NOT EXISTS {}(offset INTEGER PRIMARY KEY, append_ms INTEGER NOT NULL, key BLOB NOT NULL, "
-          "value BLOB, "
-          "headers BLOB NOT NULL); INSERT OR IGNORE INTO ends VALUES({}, {}, 0);",
-          table, id, p);
-      if (spec.kind == TopicKind::table)
-        sql += fmt::format("CREATE INDEX IF NOT EXISTS {0}_key ON {0}(key, offset);", table);
-      if (const Status made = writer_->db().execute(sql); !made) return made;
-      ends_[{spec.name, p}] = 0;
-    }
+    std::int64_t id = 0;
+    const Status made = in_transaction([&] { return make_tables(spec, id); });
+    if (!made) return made.error().with_context("make topic " + spec.name);
+    const std::lock_guard guard(mutex_);
+    for (std::int32_t p = 0; p < spec.partitions; ++p) ends_[{spec.name, p}] = 0;
     topics_.emplace(spec.name, Topic{id, spec});
     return {};
   }
@@ -173,15 +187,10 @@ class SqliteStorage final : public Storage {
 
   Status write(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now) override {
     if (!writer_) return Error(ErrorCode::unsupported, "the bus file is open for reading only");
-    if (const Status begun = writer_->db().execute("BEGIN IMMEDIATE"); !begun) return begun;
-    std::map<std::pair<std::string, std::int32_t>, std::int64_t> ends;
-    Status written = insert(records, offsets, now, ends);
-    if (written.ok()) written = writer_->db().execute("COMMIT");
-    if (!written) {
-      const Status undone = writer_->db().execute("ROLLBACK");  // fails when SQLite has rolled back by itself
-      if (!undone && undone.error().code != ErrorCode::internal) return undone;
-      return written;
-    }
+    const std::lock_guard writing(writer_mutex_);
+    Ends ends;
+    const Status written = in_transaction([&] { return insert(records, offsets, now, ends); });
+    if (!written) return written;
     const std::lock_guard guard(mutex_);
     for (const auto& [where, end] : ends) ends_[where] = end;
     return {};
@@ -198,6 +207,7 @@ class SqliteStorage final : public Storage {
     if (!s) return s.error();
     (*s)->bind(1, from);
     (*s)->bind(2, static_cast<std::int64_t>(records_max));
+    const ResetLater reset{**s};
     std::vector<Record> out;
     std::size_t bytes = 0;
     while (out.empty() || bytes < bytes_max) {
@@ -209,10 +219,9 @@ class SqliteStorage final : public Storage {
       auto headers = decode((*s)->blob(4));
       if (!headers) return headers.error();
       r.headers = std::move(*headers);
-      bytes += r.value ? r.value->size() : 0;
+      bytes += r.key.size() + (r.value ? r.value->size() : 0);
       out.push_back(std::move(r));
     }
-    (*s)->reset();
     return out;
   }
 
@@ -250,39 +259,143 @@ class SqliteStorage final : public Storage {
     return out;
   }
 
-  Result<std::int64_t> clean(const TopicSpec& spec, Instant now, Millis keep, std::size_t rows_max) override {
+  Result<CleanStep> clean(const TopicSpec& spec, std::int32_t partition, Instant now, Millis keep,
+                          std::size_t rows_max) override {
     const auto t = find(spec.name);
     if (!t) return t.error();
-    std::int64_t removed = 0;
-    for (std::int32_t p = 0; p < spec.partitions; ++p) {
-      const std::string table = table_of(t->id, p);
-      std::string sql;
-      std::int64_t before = 0;
-      if (spec.kind == TopicKind::table) {
-        before = to_ms(now - keep);
-        sql = fmt::format(
-            "DELETE FROM {0} WHERE offset IN (SELECT o.offset FROM {0} o WHERE o.append_ms < ?1 AND (o.value IS NULL "
-            "OR EXISTS "
-            "(SELECT 1 FROM {0} n WHERE n.key = o.key AND n.offset > o.offset)) ORDER BY o.offset LIMIT ?2)",
-            table);
-      } else {
-        if (spec.retention <= Millis(0)) continue;
-        before = to_ms(now - spec.retention);
-        sql = fmt::format(
-            "DELETE FROM {0} WHERE offset IN (SELECT offset FROM {0} WHERE append_ms < ?1 ORDER BY offset LIMIT ?2)",
-            table);
-      }
-      auto s = writer_->statement(sql);
-      if (!s) return s.error();
-      (*s)->bind(1, before);
-      (*s)->bind(2, static_cast<std::int64_t>(rows_max));
-      if (const Status done = (*s)->run(); !done) return done.error();
-      removed += writer_->db().changes();
-    }
-    return removed;
+    const std::lock_guard writing(writer_mutex_);
+    const std::string table = table_of(t->id, partition);
+    if (spec.kind == TopicKind::table) return compact(table, now - keep, rows_max);
+    if (spec.retention <= Millis(0)) return CleanStep{};
+    return expire(table, now - spec.retention, rows_max);
   }
 
  private:
+  using Ends = std::map<std::pair<std::string, std::int32_t>, std::int64_t>;
+
+  static Status check_shape(TopicSpec& have, const TopicSpec& want) {
+    if (have.kind != want.kind) {
+      return Error(ErrorCode::failed_precondition,
+                   "topic " + want.name + " exists, but a log as a table or the reverse");
+    }
+    if (have.partitions != want.partitions) {
+      return Error(
+          ErrorCode::failed_precondition,
+          fmt::format("topic {} has {} partitions, the configuration wants {}: the number is fixed at installation",
+                      want.name, have.partitions, want.partitions));
+    }
+    have.retention = want.retention;
+    return {};
+  }
+
+  // On the writer's connection, all of `work` or nothing.
+  template <class Work>
+  Status in_transaction(const Work& work) {
+    if (const Status begun = writer_->db().execute("BEGIN IMMEDIATE"); !begun) return begun;
+    Status done = work();
+    if (done.ok()) done = writer_->db().execute("COMMIT");
+    if (done.ok()) return done;
+    const Status undone = writer_->db().execute("ROLLBACK");  // fails when SQLite has rolled back by itself
+    if (!undone && undone.error().code != ErrorCode::internal) return undone;
+    return done;
+  }
+
+  Status make_tables(const TopicSpec& spec, std::int64_t& id) {
+    auto s = writer_->statement(
+        "INSERT INTO topics(name, partitions, kind, retention_ms) VALUES(?1, ?2, ?3, ?4) RETURNING id");
+    if (!s) return s.error();
+    (*s)->bind(1, std::string_view(spec.name));
+    (*s)->bind(2, std::int64_t{spec.partitions});
+    (*s)->bind(3, static_cast<std::int64_t>(spec.kind));
+    (*s)->bind(4, std::int64_t{spec.retention.count()});
+    const auto row = (*s)->step();
+    if (!row) return row.error();
+    id = (*s)->integer(0);
+    (*s)->reset();
+    for (std::int32_t p = 0; p < spec.partitions; ++p) {
+      std::string sql = fmt::format(
+          "CREATE TABLE {0}(offset INTEGER PRIMARY KEY, append_ms INTEGER NOT NULL, key BLOB NOT NULL, value BLOB, "
+          "headers BLOB NOT NULL); INSERT INTO ends VALUES({1}, {2}, 0);",
+          table_of(id, p), id, p);
+      if (spec.kind == TopicKind::table)
+        sql += fmt::format("CREATE INDEX {0}_key ON {0}(key, offset);", table_of(id, p));
+      if (const Status made = writer_->db().execute(sql); !made) return made;
+    }
+    return {};
+  }
+
+  // The oldest rows, as long as each is older than `before`: the table has no index on time and needs none.
+  Result<CleanStep> expire(const std::string& table, Instant before, std::size_t rows_max) {
+    CleanStep step;
+    std::int64_t last = -1;
+    {
+      auto s = writer_->statement(fmt::format("SELECT offset, append_ms FROM {} ORDER BY offset LIMIT ?1", table));
+      if (!s) return s.error();
+      const ResetLater reset{**s};
+      (*s)->bind(1, static_cast<std::int64_t>(rows_max));
+      for (;;) {
+        const auto row = (*s)->step();
+        if (!row) return row.error();
+        if (!*row || (*s)->integer(1) >= to_ms(before)) break;
+        last = (*s)->integer(0);
+        ++step.removed;
+      }
+    }
+    if (step.removed == 0) return step;
+    auto s = writer_->statement(fmt::format("DELETE FROM {} WHERE offset <= ?1", table));
+    if (!s) return s.error();
+    (*s)->bind(1, last);
+    if (const Status done = (*s)->run(); !done) return done.error();
+    step.more = static_cast<std::size_t>(step.removed) == rows_max;
+    return step;
+  }
+
+  // Walks the table from the last step's end on; at the first row that is too young it starts over with the next pass.
+  Result<CleanStep> compact(const std::string& table, Instant before, std::size_t rows_max) {
+    std::int64_t& cursor = compacted_[table];
+    std::vector<std::int64_t> doomed;
+    CleanStep step;
+    {
+      auto s =
+          writer_->statement(fmt::format("SELECT o.offset, o.append_ms, o.value IS NULL, "
+                                         "EXISTS(SELECT 1 FROM {0} n WHERE n.key = o.key AND n.offset > o.offset), "
+                                         "EXISTS(SELECT 1 FROM {0} n WHERE n.key = o.key AND n.offset < o.offset) "
+                                         "FROM {0} o WHERE o.offset >= ?1 ORDER BY o.offset LIMIT ?2",
+                                         table));
+      if (!s) return s.error();
+      const ResetLater reset{**s};
+      (*s)->bind(1, cursor);
+      (*s)->bind(2, static_cast<std::int64_t>(rows_max));
+      std::size_t looked_at = 0;
+      for (;;) {
+        const auto row = (*s)->step();
+        if (!row) return row.error();
+        if (!*row || (*s)->integer(1) >= to_ms(before)) break;
+        ++looked_at;
+        const std::int64_t offset = (*s)->integer(0);
+        const bool replaced = (*s)->integer(3) != 0;
+        const bool last_word = (*s)->integer(2) != 0 && (*s)->integer(4) == 0;
+        if (replaced || last_word) doomed.push_back(offset);
+        cursor = offset + 1;
+      }
+      step.more = looked_at == rows_max;
+    }
+    if (!step.more) cursor = 0;
+    if (doomed.empty()) return step;
+    const Status removed = in_transaction([&]() -> Status {
+      auto s = writer_->statement(fmt::format("DELETE FROM {} WHERE offset = ?1", table));
+      if (!s) return s.error();
+      for (const std::int64_t offset : doomed) {
+        (*s)->bind(1, offset);
+        if (const Status done = (*s)->run(); !done) return done;
+      }
+      return {};
+    });
+    if (!removed) return removed.error();
+    step.removed = static_cast<std::int64_t>(doomed.size());
+    return step;
+  }
+
   Status load_ends() {
     for (const auto& [name, topic] : topics_) {
       for (std::int32_t p = 0; p < topic.spec.partitions; ++p) {
@@ -299,8 +412,7 @@ class SqliteStorage final : public Storage {
     return {};
   }
 
-  Status insert(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now,
-                std::map<std::pair<std::string, std::int32_t>, std::int64_t>& ends) {
+  Status insert(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now, Ends& ends) {
     for (PlacedRecord& placed : records) {
       const OutRecord& r = *placed.record;
       const auto t = find(r.topic);
@@ -351,13 +463,16 @@ class SqliteStorage final : public Storage {
     return found->second;
   }
 
+  std::unique_ptr<ScratchFolder> folder_;
   std::optional<sqlite::FileLock> lock_;
-  std::unique_ptr<Connection> writer_;  // the bus's writer thread alone
+  std::mutex writer_mutex_;  // before mutex_; the bus's writer, and whoever makes topics
+  std::unique_ptr<Connection> writer_;
+  std::map<std::string, std::int64_t> compacted_;  // by table: where the next step of compaction goes on
   std::mutex reader_mutex_;
   std::unique_ptr<Connection> reader_;
   std::mutex mutex_;  // topics_, ends_
   std::map<std::string, Topic> topics_;
-  std::map<std::pair<std::string, std::int32_t>, std::int64_t> ends_;
+  Ends ends_;
 };
 
 Result<std::unique_ptr<Connection>> connect(const std::string& path, Database::Mode mode) {
@@ -385,9 +500,12 @@ Result<std::unique_ptr<Storage>> open_sqlite_storage(const std::string& path) {
 }
 
 Result<std::unique_ptr<Storage>> open_sqlite_storage_read_only(const std::string& path) {
-  auto reader = connect(path, Database::Mode::read_only);
+  auto folder = ScratchFolder::for_copy_of(path);
+  if (!folder) return folder.error();
+  auto reader = connect(*folder ? (*folder)->file() : path,
+                        *folder ? Database::Mode::read_write_create : Database::Mode::immutable);
   if (!reader) return reader.error();
-  auto storage = std::make_unique<SqliteStorage>(std::nullopt, nullptr, std::move(*reader));
+  auto storage = std::make_unique<SqliteStorage>(std::nullopt, nullptr, std::move(*reader), std::move(*folder));
   if (const Status loaded = storage->load(); !loaded) return loaded.error().with_context(path);
   return std::unique_ptr<Storage>(std::move(storage));
 }

@@ -15,7 +15,8 @@ namespace fleetward::bus {
 // Makes the folder and the file. One process at a time (FileLock beside the file). corrupted: the file is damaged.
 Result<std::unique_ptr<Storage>> open_sqlite_storage(const std::string& path);
 
-// A copied file, to be read only: takes no lock, changes nothing. write() answers unsupported.
+// A copied file, to be read only: takes no lock, changes nothing at or beside it. write() answers unsupported. When a
+// write-ahead log (-wal) lies beside it, both are read from a scratch copy.
 Result<std::unique_ptr<Storage>> open_sqlite_storage_read_only(const std::string& path);
 
 }  // namespace fleetward::bus

@@ -1,7 +1,7 @@
 // Where a local bus keeps its records: one writer's transactions, and reads that never wait for them.
 //
-// write() is called by the bus's writer alone; read(), range() and committed() also by its reader thread. An
-// implementation says how it keeps the two apart.
+// write() and clean() are called by the bus's writer alone; ensure_topic(), topics(), read(), bounds() and committed()
+// by any thread. An implementation says how it keeps them apart.
 #pragma once
 
 #include <map>
@@ -32,6 +32,11 @@ struct PartitionBounds {
   std::int64_t end = 0;
 };
 
+struct CleanStep {
+  std::int64_t removed = 0;
+  bool more = false;  // another step may find something
+};
+
 class Storage {
  public:
   virtual ~Storage() = default;
@@ -46,8 +51,11 @@ class Storage {
   virtual Result<PartitionBounds> bounds(const std::string& topic, std::int32_t partition) = 0;
   virtual Result<std::optional<std::int64_t>> committed(const std::string& group, const std::string& topic,
                                                         std::int32_t partition) = 0;
-  // A bounded step of retention and compaction (records of a table younger than `keep` stay). Rows removed.
-  virtual Result<std::int64_t> clean(const TopicSpec& spec, Instant now, Millis keep, std::size_t rows_max) = 0;
+  // A step of retention or compaction that looks at no more than `rows_max` rows. Of a log the oldest records go, as
+  // far as they are all past the topic's retention; of a table (records younger than `keep` stay) what a newer record
+  // of its key replaces, and a tombstone once nothing older of its key is left that could come back. On the writer.
+  virtual Result<CleanStep> clean(const TopicSpec& spec, std::int32_t partition, Instant now, Millis keep,
+                                  std::size_t rows_max) = 0;
 };
 
 }  // namespace fleetward::bus

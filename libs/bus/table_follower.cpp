@@ -57,8 +57,8 @@ async::Task<void> TableFollower::run(async::Scope& scope) {
     }
   }
   while (!scope.stopping()) {
-    const Result<std::vector<Record>> some =
-        co_await reader_->poll(batch_records, caught_up_ ? wait_for_more : Millis(0));
+    const Millis wait = caught_up_ ? wait_for_more : Millis(0);
+    const Result<std::vector<Record>> some = co_await reader_->poll(batch_records, wait);
     if (some) {
       hand_on(*some);
     } else {

@@ -106,22 +106,28 @@ struct OutboxRelay::State {
     const Result<std::vector<bus::Position>> appended = co_await bus::append(bus, scheduler, std::move(records));
     if (!appended) co_return appended.error();
     fault::crash_here("relay.after_append");
-    const Status removed = co_await remove(rows->back().id);
+    const Status removed = co_await remove(*rows);
     if (!removed) co_return removed.error();
     published.add(rows->size());
     co_return true;
   }
 
-  // Only the holder of the generation deletes: a relay that was overtaken stops here.
-  async::Task<Status> remove(std::int64_t last_id) {
+  // Only the holder of the generation deletes: a relay that was overtaken stops here. Just what was published goes:
+  // where ids are drawn before the commit, a smaller one may have become visible meanwhile.
+  async::Task<Status> remove(const std::vector<OutboxRow>& rows) {
+    std::vector<std::int64_t> ids;
+    for (const OutboxRow& row : rows) ids.push_back(row.id);
     const std::int64_t generation_held = generation;
-    std::function<Status(store::Transaction&)> work = [last_id, generation_held](store::Transaction& tx) -> Status {
+    std::function<Status(store::Transaction&)> work = [ids, generation_held](store::Transaction& tx) -> Status {
       const auto lease = tx.query("SELECT generation FROM relay_lease");
       if (!lease) return lease.error();
       if (lease->empty() || lease->at(0).integer(0) != generation_held)
         return Error(ErrorCode::fenced, "another relay has the lease");
-      const auto gone = tx.execute("DELETE FROM outbox WHERE id <= $1", {last_id});
-      return gone.ok() ? Status() : Status(gone.error());
+      for (const std::int64_t id : ids) {
+        const auto gone = tx.execute("DELETE FROM outbox WHERE id = $1", {id});
+        if (!gone) return gone.error();
+      }
+      return {};
     };
     const Status removed = co_await store::transact(store, scheduler, work);
     if (!removed && removed.error().code == ErrorCode::fenced) taken_over = false;
@@ -221,7 +227,31 @@ struct OutboxRelay::State {
       if (!headers) return headers.error();
       out.push_back({topic, key, rows->at(0).text(1), std::move(*headers), std::nullopt});
     }
+    if (const Status added = add_missing(tx, topic, seen, out); !added) return added.error();
     return out;
+  }
+
+  // Keys that the bus does not have at all: its file was lost or came from a backup.
+  static Status add_missing(store::Transaction& tx, const std::string& topic,
+                            const std::map<std::string, Versions>& seen, std::vector<bus::OutRecord>& out) {
+    constexpr std::int64_t page = 1000;
+    std::string after;
+    for (;;) {
+      const auto rows = tx.query(
+          "SELECT key, value, headers FROM outbox_latest l WHERE topic=$1 AND key > $2 AND value IS NOT NULL AND NOT "
+          "EXISTS (SELECT 1 FROM outbox o WHERE o.topic=l.topic AND o.key=l.key AND o.version=l.version) ORDER BY key "
+          "LIMIT $3",
+          {topic, after, page});
+      if (!rows) return rows.error();
+      for (const store::Row& row : *rows) {
+        after = row.text(0);
+        if (seen.contains(after)) continue;
+        auto headers = headers_from(row.text(2));
+        if (!headers) return headers.error();
+        out.push_back({topic, after, row.text(1), std::move(*headers), std::nullopt});
+      }
+      if (static_cast<std::int64_t>(rows->size()) < page) return {};
+    }
   }
 
   store::Store& store;

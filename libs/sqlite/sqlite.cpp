@@ -41,6 +41,7 @@ void Statement::Finalize::operator()(sqlite3_stmt* s) const { sqlite3_finalize(s
 int Statement::parameter(const std::string& name) const {
   return sqlite3_bind_parameter_index(statement_.get(), name.c_str());
 }
+int Statement::parameters() const { return sqlite3_bind_parameter_count(statement_.get()); }
 void Statement::bind_null(int p) { sqlite3_bind_null(statement_.get(), p); }
 void Statement::bind(int p, std::int64_t value) { sqlite3_bind_int64(statement_.get(), p, value); }
 void Statement::bind(int p, double value) { sqlite3_bind_double(statement_.get(), p, value); }
@@ -114,16 +115,17 @@ std::string Statement::blob(int column) const {
 void Database::Close::operator()(sqlite3* db) const { sqlite3_close_v2(db); }
 
 Result<Database> Database::open(const std::string& path, Mode mode) {
-  const int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
-                    (mode == Mode::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  const bool writes = mode == Mode::read_write_create;
+  const int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_URI |
+                    (writes ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
+  const std::string uri = "file:" + percent_encode(path, true) + (mode == Mode::immutable ? "?immutable=1" : "");
   sqlite3* raw = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
+  const int code = sqlite3_open_v2(uri.c_str(), &raw, flags, nullptr);
   Database db(raw);
   if (code != SQLITE_OK) return error_of(raw, code).with_context("open " + path);
   sqlite3_busy_timeout(raw, 5'000);
-  const std::string_view settings = mode == Mode::read_only
-                                        ? "PRAGMA query_only=ON"
-                                        : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON";
+  const std::string_view settings =
+      !writes ? "PRAGMA query_only=ON" : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON";
   if (const Status set = db.execute(settings); !set) return set.error().with_context("open " + path);
   return db;
 }

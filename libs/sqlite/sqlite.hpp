@@ -24,6 +24,7 @@ class Statement {
  public:
   // Parameters count from 1, as in SQL's ?1; columns from 0. A named one ("$2") is asked for its number; 0: not there.
   [[nodiscard]] int parameter(const std::string& name) const;
+  [[nodiscard]] int parameters() const;  // how many different ones the text has
   void bind_null(int parameter);
   void bind(int parameter, std::int64_t value);
   void bind(int parameter, double value);
@@ -56,10 +57,11 @@ class Statement {
 
 class Database {
  public:
-  enum class Mode { read_write_create, read_only };
+  // immutable: nobody writes the file while it is open; no lock is taken and nothing appears beside it.
+  enum class Mode { read_write_create, read_only, immutable };
 
-  // WAL, synchronous=FULL (a commit is on the disk when it returns), foreign keys on, a busy time-out of 5 s. Read-only
-  // opens change none of it.
+  // WAL, synchronous=FULL (a commit is on the disk when it returns), foreign keys on, a busy time-out of 5 s. The other
+  // modes change none of it.
   static Result<Database> open(const std::string& path, Mode mode);
 
   Status execute(std::string_view sql);  // one or several statements without parameters

@@ -20,18 +20,15 @@ struct Channels {
   std::mutex mutex;
   std::multimap<std::string, std::weak_ptr<async::Event>, std::less<>> events;
 
+  // Under the lock, so that a listener that is gone is not notified any more: its scheduler may be gone too.
   void notify(const std::set<std::string>& channels) {
-    std::vector<std::shared_ptr<async::Event>> awake;
-    {
-      const std::lock_guard lock(mutex);
-      for (const std::string& channel : channels) {
-        const auto [from, to] = events.equal_range(channel);
-        for (auto e = from; e != to; ++e) {
-          if (auto event = e->second.lock()) awake.push_back(std::move(event));
-        }
+    const std::lock_guard lock(mutex);
+    for (const std::string& channel : channels) {
+      const auto [from, to] = events.equal_range(channel);
+      for (auto e = from; e != to; ++e) {
+        if (const auto event = e->second.lock()) event->notify();
       }
     }
-    for (const auto& event : awake) event->notify();
   }
 };
 
@@ -42,6 +39,11 @@ class SqliteListener final : public Listener {
     const std::lock_guard lock(channels_->mutex);
     std::erase_if(channels_->events, [](const auto& e) { return e.second.expired(); });
     channels_->events.emplace(std::move(channel), event_);
+  }
+
+  ~SqliteListener() override {
+    const std::lock_guard lock(channels_->mutex);
+    std::erase_if(channels_->events, [this](const auto& e) { return e.second.lock() == event_; });
   }
 
   async::Task<bool> wait(Millis limit) override {
@@ -72,6 +74,9 @@ class Session {
     }
     Statement& statement = found->second;
     statement.reset();
+    if (static_cast<std::size_t>(statement.parameters()) > params.size()) {
+      return Error(ErrorCode::internal, "fewer values than parameters: " + std::string(sql.substr(0, 80)));
+    }
     for (std::size_t i = 0; i < params.size(); ++i)
       bind(statement, statement.parameter(fmt::format("${}", i + 1)), params[i]);
     return &statement;

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,24 +96,108 @@ TEST(BusDurability, ADamagedFileIsToldNotUsed) {
   EXPECT_EQ(opened.error().code, ErrorCode::corrupted) << opened.error().message;
 }
 
+std::set<std::string> names_in(const std::filesystem::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.insert(entry.path().filename());
+  return names;
+}
+
+bool append_one(bus::Bus& bus, const std::string& value) {
+  std::promise<bool> done;
+  bus.append({{"log", "k", value, {}, std::nullopt}}, [&](const auto& r) { done.set_value(r.ok()); });
+  return done.get_future().get();
+}
+
+void expect_copy_reads(const std::string& path, const std::vector<std::string>& values) {
+  const auto folder = std::filesystem::path(path).parent_path();
+  const auto before = names_in(folder);
+  std::filesystem::permissions(path, std::filesystem::perms::owner_read);
+  metrics::Registry metrics;
+  async::LoopThread loop("test");
+  auto copy = bus::open_embedded_bus_read_only(path, metrics);
+  ASSERT_TRUE(copy.ok()) << copy.error().message;
+  EXPECT_EQ((*copy)->partition_count("log"), 1);
+  EXPECT_FALSE(append_one(**copy, "refused"));
+  EXPECT_EQ(names_in(folder), before) << "nothing appears beside it while it is read";
+  copy->reset();
+  auto storage = bus::open_sqlite_storage_read_only(path);
+  ASSERT_TRUE(storage.ok());
+  const auto records = (*storage)->read("log", 0, 0, 100, 1 << 20);
+  ASSERT_TRUE(records.ok()) << records.error().message;
+  std::vector<std::string> found;
+  for (const auto& r : *records) found.push_back(*r.value);
+  EXPECT_EQ(found, values);
+  storage->reset();
+  EXPECT_EQ(names_in(folder), before);
+}
+
 TEST(BusDurability, AReadOnlyBusReadsTheCopyAndWritesNothing) {
   const TempFolder folder;
+  const TempFolder copies;
   metrics::Registry metrics;
   {
     auto bus = bus::open_embedded_bus(folder / "bus.db", metrics);
     ASSERT_TRUE(bus.ok());
     ASSERT_TRUE((*bus)->ensure_topics({{"log", 1, bus::TopicKind::log, Millis(0)}}).ok());
-    std::promise<bool> done;
-    (*bus)->append({{"log", "k", "v", {}, std::nullopt}}, [&](const auto& r) { done.set_value(r.ok()); });
-    ASSERT_TRUE(done.get_future().get());
+    ASSERT_TRUE(append_one(**bus, "v"));
   }
-  std::filesystem::copy(folder / "bus.db", folder / "copy.db");
-  auto copy = bus::open_embedded_bus_read_only(folder / "copy.db", metrics);
-  ASSERT_TRUE(copy.ok()) << copy.error().message;
-  EXPECT_EQ((*copy)->partition_count("log"), 1);
-  std::promise<bool> refused;
-  (*copy)->append({{"log", "k", "v", {}, std::nullopt}}, [&](const auto& r) { refused.set_value(!r.ok()); });
-  EXPECT_TRUE(refused.get_future().get());
+  EXPECT_FALSE(std::filesystem::exists(folder / "bus.db-wal")) << "a clean stop leaves all in the one file";
+  std::filesystem::copy(folder / "bus.db", copies / "a copy?.db");
+  expect_copy_reads(copies / "a copy?.db", {"v"});
+}
+
+TEST(BusDurability, ACopyWithItsWriteAheadLogReadsWhole) {
+  const TempFolder folder;
+  const TempFolder copies;
+  metrics::Registry metrics;
+  auto bus = bus::open_embedded_bus(folder / "bus.db", metrics);
+  ASSERT_TRUE(bus.ok());
+  ASSERT_TRUE((*bus)->ensure_topics({{"log", 1, bus::TopicKind::log, Millis(0)}}).ok());
+  ASSERT_TRUE(append_one(**bus, "a"));
+  ASSERT_TRUE(append_one(**bus, "b"));
+  std::filesystem::copy(folder / "bus.db", copies / "copy.db");  // as after kill -9: nothing was folded in
+  std::filesystem::copy(folder / "bus.db-wal", copies / "copy.db-wal");
+  expect_copy_reads(copies / "copy.db", {"a", "b"});
+}
+
+// The disk refuses writes (a limit on file sizes stands for one that is full): nothing acknowledged is lost, nothing
+// refused is there, and it goes on when there is space again.
+TEST(BusDurability, AFullDiskIsRetryableAndPasses) {
+  const TempFolder folder;
+  metrics::Registry metrics;
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  {
+    auto bus = bus::open_embedded_bus(folder / "bus.db", metrics);
+    ASSERT_TRUE(bus.ok());
+    ASSERT_TRUE((*bus)->ensure_topics({{"log", 1, bus::TopicKind::log, Millis(0)}}).ok());
+    ASSERT_TRUE(append_one(**bus, "before"));
+    const auto append_large = [&] {
+      std::promise<Status> done;
+      (*bus)->append({{"log", "k", std::string(500'000, 'x'), {}, std::nullopt}},
+                     [&](const auto& r) { done.set_value(r.ok() ? Status() : Status(r.error())); });
+      return done.get_future().get();
+    };
+    const rlimit tight{100'000, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &tight), 0);
+    const Status first = append_large();
+    const Status second = append_large();
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    ASSERT_FALSE(first.ok());
+    ASSERT_FALSE(second.ok());
+    EXPECT_TRUE(is_retryable(first.error().code)) << to_string(first.error());
+    EXPECT_TRUE(is_retryable(second.error().code)) << to_string(second.error());
+    EXPECT_TRUE(append_one(**bus, "after"));
+  }
+  auto storage = bus::open_sqlite_storage(folder / "bus.db");
+  ASSERT_TRUE(storage.ok());
+  const auto records = (*storage)->read("log", 0, 0, 100, 1 << 30);
+  ASSERT_TRUE(records.ok());
+  ASSERT_EQ(records->size(), 2U);
+  EXPECT_EQ(records->at(0).value, "before");
+  EXPECT_EQ(records->at(1).value, "after");
+  EXPECT_EQ(records->at(1).offset, 1) << "no hole where the refused ones would have been";
 }
 
 }  // namespace

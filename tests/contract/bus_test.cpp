@@ -128,6 +128,99 @@ TEST_P(BusTest, AMemberOfTheSameNameTakesOver) {
   EXPECT_TRUE(await(fresh->commit({{0, 1}})).ok());
 }
 
+TEST_P(BusTest, WhoWasReplacedIsToldAndDoesNotComeBack) {
+  auto old = subscribe("one", "same");
+  poll_until(*old, [](const auto& r) { return r.assigned.size() == 1; });
+  auto fresh = subscribe("one", "same");
+  const auto told = poll_until(*old, [](const auto& r) { return !r.lost.empty(); });
+  EXPECT_THAT(told.lost, ElementsAre(0));
+  EXPECT_EQ(await(old->poll(10, Millis(0))).error().code, ErrorCode::fenced);
+  poll_until(*fresh, [](const auto& r) { return r.assigned.size() == 1; });
+}
+
+TEST_P(BusTest, AMemberThatWasSilentTooLongComesBack) {
+  append(
+      {record("log", "a", "1", 0), record("log", "a", "2", 1), record("log", "a", "3", 2), record("log", "a", "4", 3)});
+  auto late = subscribe("log", "m1", Millis(150));
+  poll_until(*late, [](const auto& r) { return r.records.size() == 4; });
+  auto taker = subscribe("log", "m2");
+  poll_until(*taker, [](const auto& r) { return r.assigned.size() == 4; });
+  const auto told = poll_until(*late, [](const auto& r) { return r.lost.size() == 4; });
+  EXPECT_THAT(told.lost, SizeIs(4));
+  // It takes part again: the other one gives half of them back.
+  const auto given = poll_until(*taker, [](const auto& r) { return r.revoked.size() == 2; });
+  EXPECT_TRUE(await(taker->poll(10, Millis(0))).ok());
+  const auto back = poll_until(*late, [](const auto& r) { return r.assigned.size() == 2 && r.records.size() == 2; });
+  std::vector<std::int32_t> partitions;
+  for (const auto& p : back.assigned) partitions.push_back(p.partition);
+  EXPECT_THAT(partitions, ::testing::UnorderedElementsAreArray(given.revoked));
+}
+
+TEST_P(BusTest, WorkBegunUnderAnEarlierOwnershipIsFencedThoughThePartitionCameBack) {
+  for (int i = 0; i < 3; ++i) append({record("one", "a", fmt::format("{}", i))});
+  auto mine = subscribe("one", "m1");
+  poll_until(*mine, [](const auto& r) { return r.records.size() == 3; });
+  auto stale = mine->begin();
+  stale->append(record("table", "a", "stale"));
+  stale->set_offset(0, 1);
+  auto other = subscribe("one", "m0");  // its name comes first, so the one partition goes to it
+  poll_until(*mine, [](const auto& r) { return !r.revoked.empty(); });
+  ASSERT_TRUE(await(mine->poll(10, Millis(0))).ok());
+  poll_until(*other, [](const auto& r) { return r.records.size() == 3; });
+  ASSERT_TRUE(await(other->commit({{0, 3}})).ok());
+  ASSERT_TRUE(await(other->close()).ok());
+  const auto back = poll_until(*mine, [](const auto& r) { return !r.assigned.empty(); });
+  EXPECT_THAT(back.assigned, ElementsAre(Position{0, 3}));
+  EXPECT_EQ(await(stale->commit()).error().code, ErrorCode::fenced);
+  EXPECT_THAT(read_to_end("table"), SizeIs(0));
+  EXPECT_THAT(*await(bus_->committed(loop_, "group", "one")), ElementsAre(Position{0, 3}));
+  EXPECT_TRUE(await(mine->commit({{0, 3}})).ok());
+}
+
+TEST_P(BusTest, AWaitingMemberTakesOverByItselfWhenTheOwnerFallsSilent) {
+  auto silent = subscribe("one", "m1", Millis(150));
+  poll_until(*silent, [](const auto& r) { return r.assigned.size() == 1; });
+  auto waiting = subscribe("one", "m2", Millis(300));
+  const auto got = poll_until(*waiting, [](const auto& r) { return r.assigned.size() == 1; });
+  EXPECT_THAT(got.assigned, ElementsAre(Position{0, 0}));
+}
+
+TEST_P(BusTest, WakeEndsAWaitEarlyAndEmpty) {
+  auto consumer = subscribe("one", "m1");
+  poll_until(*consumer, [](const auto& r) { return r.assigned.size() == 1; });
+  for (int i = 0; i < 3; ++i) (void)await(consumer->poll(10, Millis(1)));  // nothing kept from the assignment
+  auto later = std::async(std::launch::async, [&] { consumer->wake(); });
+  const auto some = await(consumer->poll(10, Millis(3'600'000)));
+  later.get();
+  ASSERT_TRUE(some.ok());
+  EXPECT_THAT(some->records, SizeIs(0));
+}
+
+TEST_P(BusTest, CaughtUpIsAboutWhatWasThereAtTheStart) {
+  append({record("one", "a", "1"), record("one", "b", "2")});
+  auto reader = bus::read_all(*bus_, loop_, "one");
+  ASSERT_TRUE(reader.ok());
+  append({record("one", "c", "3")});
+  EXPECT_FALSE((*reader)->caught_up());
+  EXPECT_THAT(*await((*reader)->poll(1, Millis(0))), SizeIs(1));
+  EXPECT_FALSE((*reader)->caught_up());
+  EXPECT_THAT(*await((*reader)->poll(1, Millis(0))), SizeIs(1));
+  EXPECT_TRUE((*reader)->caught_up());
+  EXPECT_THAT((*reader)->positions(), ElementsAre(Position{0, 2}));
+  EXPECT_THAT(*await((*reader)->poll(10, Millis(0))), SizeIs(1));
+}
+
+TEST_P(BusTest, RecordsMayHoldAnyBytes) {
+  const std::string bytes("\0\xff\n'; --", 9);
+  append({bus::OutRecord{"one", bytes, bytes, {{bytes, bytes}, {"", ""}}, {}}, bus::OutRecord{"one", "", "", {}, {}}});
+  const auto all = read_to_end("one");
+  ASSERT_THAT(all, SizeIs(2));
+  EXPECT_EQ(all[0].key, bytes);
+  EXPECT_EQ(all[0].value, bytes);
+  EXPECT_THAT(all[0].headers, ElementsAre(bus::Header{bytes, bytes}, bus::Header{"", ""}));
+  EXPECT_EQ(all[1].value, "") << "empty is not the same as none";
+}
+
 TEST_P(BusTest, HandOverIsCooperative) {
   for (int i = 0; i < 40; ++i) append({record("log", fmt::format("k{}", i), "v")});
   auto first = subscribe("log", "m1");
@@ -236,6 +329,57 @@ TEST_P(TightBusTest, CompactionKeepsTheNewestOfEachKeyAndDropsTombstones) {
   EXPECT_EQ(left[0].key, "a");
   EXPECT_EQ(left[0].value, "4");
   EXPECT_EQ(append({record("table", "c", "x", 0)})[0].offset, 11) << "offsets never come again";
+}
+
+TEST_P(TightBusTest, ATombstoneStaysWhileAnOlderRecordOfItsKeyCouldComeBack) {
+  // Whatever the steps of compaction are cut at, a reader must never see the key alive again once it was deleted.
+  append({record("table", "gone", "x", 0)});
+  append({bus::OutRecord{"table", "gone", std::nullopt, {}, 0}});
+  append({record("table", "kept", "y", 0)});
+  std::vector<bus::Record> left;
+  for (int i = 0; i < 400; ++i) {
+    left = read_to_end("table");
+    std::map<std::string, std::optional<std::string>> state;
+    for (const auto& r : left) state[r.key] = r.value;
+    ASSERT_FALSE(state.contains("gone") && state["gone"].has_value());
+    if (left.size() == 1) break;
+    (void)await(scope_.sleep(Millis(5)));
+  }
+  ASSERT_THAT(left, SizeIs(1));
+  EXPECT_EQ(left[0].key, "kept");
+}
+
+class ShortLogTest : public BusTest {
+  void SetUp() override {
+    bus::LocalBusOptions options;
+    options.clean_every = Millis(20);
+    open(options);
+    ASSERT_TRUE(bus_->ensure_topics({{"short", 1, bus::TopicKind::log, Millis(200)}}).ok());
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Backends, ShortLogTest, ::testing::Values(Backend::memory, Backend::embedded), name_of);
+
+TEST_P(ShortLogTest, RetentionTakesTheOldestAndReadersGoOn) {
+  std::vector<bus::OutRecord> many;
+  for (int i = 0; i < 2500; ++i) many.push_back(record("short", "k", fmt::format("{}", i)));  // more than one step
+  append(std::move(many));
+  append({record("one", "k", "kept for ever")});
+  auto consumer = subscribe("short", "m1");
+  std::int64_t begin = 0;
+  for (int i = 0; i < 1000 && begin < 2500; ++i) {
+    const auto ranges = await(bus_->ranges(loop_, "short"));
+    ASSERT_TRUE(ranges.ok());
+    begin = ranges->at(0).begin;
+    EXPECT_EQ(ranges->at(0).end, 2500);
+    (void)await(scope_.sleep(Millis(10)));  // the cleaner runs on its own timer
+  }
+  EXPECT_EQ(begin, 2500);
+  EXPECT_THAT(read_to_end("short"), SizeIs(0));
+  EXPECT_THAT(read_to_end("one"), SizeIs(1));
+  auto late = bus_->read(loop_, "short", {{0, 7}});
+  ASSERT_TRUE(late.ok());
+  EXPECT_THAT((*late)->positions(), ElementsAre(Position{0, 2500})) << "it starts at the first that is there";
+  EXPECT_THAT(append({record("short", "k", "next")}), ElementsAre(Position{0, 2500}));
 }
 
 TEST(Partitioner, AgreesWithKafka) {

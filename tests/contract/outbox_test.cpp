@@ -1,7 +1,11 @@
 // Outbox and relay over real backends: nothing is published that was not committed, all that was is, in order, at least
 // once.
 #include <gmock/gmock.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "bus/table_follower.hpp"
 #include "contract/bus_fixture.hpp"
 #include "fleet/topics.hpp"
 #include "repository/effects.hpp"
@@ -111,6 +115,24 @@ TEST_P(OutboxTest, ARelayThatTakesOverWritesTheNewestAgainWhereAnOlderOneCameLas
   EXPECT_EQ(version(records.back()), "2");
 }
 
+TEST_P(OutboxTest, WhatABusLostIsWrittenAgainFromTheStore) {
+  // Published, its outbox row gone; then the bus starts empty, as from an older backup.
+  ASSERT_TRUE(commit([](store::Transaction& tx) -> Status {
+                for (const char* key : {"dev1", "dev2"}) {
+                  if (const Status s = say(tx, fleet::topic::access, key, 7); !s) return s;
+                }
+                const auto gone = tx.execute("DELETE FROM outbox WHERE key='dev1'");
+                return gone.ok() ? Status() : Status(gone.error());
+              }).ok());
+  repository::OutboxRelay relay(*store_, *bus_, loop_, metrics_);
+  relay.start();
+  (void)wait_for_records(fleet::topic::access, 2);
+  relay.stop(patience);
+  const auto records = read_to_end(std::string(fleet::topic::access));
+  ASSERT_THAT(records, SizeIs(2)) << "each once: what waits in the outbox is not written twice";
+  EXPECT_NE(records[0].key, records[1].key);
+}
+
 TEST_P(OutboxTest, AStoreOlderThanTheBusCountsOn) {
   append({bus::OutRecord{
       std::string(fleet::topic::access), "dev1", "{}", {{std::string(fleet::header::version), "41"}}, {}}});
@@ -145,6 +167,65 @@ TEST_P(OutboxTest, EffectsAreOnce) {
               }).ok());
   EXPECT_TRUE(once("a", instant_from_ms(6000)));
   EXPECT_FALSE(once("b", instant_from_ms(6000)));
+}
+
+// Publishes one change of dev1 with the relay armed to die between its append and its delete.
+[[noreturn]] void publish_and_die(const std::string& folder) {
+  ::setenv("FLEETWARD_FAULT", "relay.after_append", 1);
+  metrics::Registry metrics;
+  async::LoopThread loop("child");
+  auto bus = bus::open_embedded_bus(folder + "/bus.db", metrics);
+  auto store = store::open_sqlite_store(folder + "/store.db", metrics);
+  if (!bus.ok() || !store.ok() || !(*store)->migrate(repository::all_migrations()).ok()) _exit(1);
+  for (const auto& info : fleet::all_topics) {
+    const auto kind = info.is_table ? bus::TopicKind::table : bus::TopicKind::log;
+    if (!(*bus)->ensure_topics({{std::string(info.name), 1, kind, Millis(0)}}).ok()) _exit(2);
+  }
+  std::promise<Status> committed;
+  const fleet::CloudEvent event{"dev1-1", "/fleetward/test", "test", "dev1", instant_from_ms(0), {{"n", 1}}};
+  (*store)->run(
+      [&](store::Transaction& tx) {
+        return repository::publish(tx, {std::string(fleet::topic::access), 1, event, {}});
+      },
+      [&](Status s) { committed.set_value(std::move(s)); });
+  if (!committed.get_future().get().ok()) _exit(3);
+  repository::OutboxRelay relay(**store, **bus, loop, metrics);
+  relay.start();
+  for (;;) ::pause();  // the relay kills the process
+}
+
+async::Task<void> follow(bus::TableFollower& follower, async::Scope& scope) { co_await follower.run(scope); }
+
+TEST(OutboxCrash, DeathBetweenAppendAndDeleteRepeatsARecordThatReadersIgnore) {
+  const TempFolder folder;
+  const pid_t child = ::fork();
+  if (child == 0) publish_and_die(folder / ".");
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status)) << "it ended by itself with " << status;
+
+  metrics::Registry metrics;
+  async::LoopThread loop("test");
+  auto bus = bus::open_embedded_bus(folder / "bus.db", metrics);
+  auto store = store::open_sqlite_store(folder / "store.db", metrics);
+  ASSERT_TRUE(bus.ok() && store.ok());
+  repository::OutboxRelay relay(**store, **bus, loop, metrics);
+  relay.start();
+  relay.stop(patience);
+
+  std::vector<std::string> applied;
+  std::promise<void> caught_up;
+  bus::TableFollower follower(
+      **bus, loop, std::string(fleet::topic::access), std::string(fleet::header::version),
+      {.record = [&](const bus::Record& r) { applied.push_back(r.key); }, .caught_up = [&] { caught_up.set_value(); }});
+  async::Scope scope(loop, "test");
+  scope.spawn("follow", follow(follower, scope));
+  ASSERT_EQ(caught_up.get_future().wait_for(patience), std::future_status::ready);
+  scope.request_stop();
+  async::run_on(loop, [&] { follower.wake(); });
+  ASSERT_TRUE(scope.join(patience));
+  EXPECT_EQ(follower.next_offsets().at(0), 2) << "published twice";
+  EXPECT_EQ(applied, std::vector<std::string>{"dev1"}) << "applied once";
 }
 
 }  // namespace
