@@ -360,6 +360,9 @@ std::optional<Publish> decode_publish(const Frame& frame, Version version, Failu
   if (!c.failed() && !packet.topic.empty() && !is_topic_name(packet.topic)) {
     c.fail(reason::topic_name_invalid, "wildcards in a topic name");
   }
+  if (!c.failed() && packet.properties.response_topic && !is_topic_name(*packet.properties.response_topic)) {
+    c.fail(reason::protocol_error, "wildcards in a response topic");
+  }
   packet.payload = c.rest();
   packet.original = frame.whole;
   if (c.failed()) return std::nullopt;

@@ -182,6 +182,36 @@ TEST_P(SessionTest, ALiveSessionIsCutWithItsReason) {
   if (GetParam() == Version::v5) EXPECT_EQ(static_cast<std::uint8_t>(out[2]), reason::administrative_action);
 }
 
+TEST_P(SessionTest, WordsTooLargeForTheClientAreLeftOut) {
+  if (GetParam() == Version::v311) {
+    connect();
+    session_.disconnect(reason::administrative_action, "words");
+    EXPECT_EQ(session_.take_output(), "");  // 3.1.1 has no DISCONNECT from a server
+    return;
+  }
+  // CONNECT with Maximum Packet Size 10.
+  feed(
+      std::string("\x10\x16\x00\x04MQTT\x05\x02\x00\x0a\x05\x27\x00\x00\x00\x0a\x00\x04"
+                  "dev1",
+                  24));
+  ASSERT_TRUE(session_.connected());
+  output_ = session_.take_output();
+  session_.disconnect(reason::administrative_action, "more words than ten bytes");
+  EXPECT_EQ(session_.take_output(), encode_disconnect(Version::v5, reason::administrative_action));
+}
+
+TEST_P(SessionTest, SubscriptionIdentifiersAreRefused) {
+  if (GetParam() == Version::v311) return;  // it has none
+  connect();
+  feed(
+      std::string("\x82\x09\x00\x01\x02\x0b\x07\x00\x01"
+                  "a\x00",
+                  11));
+  EXPECT_TRUE(session_.ended());
+  ASSERT_EQ(recorder_.ends.size(), 1U);
+  EXPECT_EQ(recorder_.ends[0].first, reason::subscription_identifiers_not_supported);
+}
+
 TEST_P(SessionTest, WhatCameBehindTheConnectWaitsForTheDecision) {
   recorder_.accept_at_once = false;
   feed(encode_connect({GetParam(), "dev1", 10, true}) + encode_publish(GetParam(), "t", "x", 1, 1));

@@ -63,6 +63,7 @@ constexpr std::uint8_t payload_format_invalid = 0x99;
 constexpr std::uint8_t retain_not_supported = 0x9A;
 constexpr std::uint8_t qos_not_supported = 0x9B;
 constexpr std::uint8_t shared_subscriptions_not_supported = 0x9E;
+constexpr std::uint8_t subscription_identifiers_not_supported = 0xA1;
 constexpr std::uint8_t wildcard_subscriptions_not_supported = 0xA2;
 }  // namespace reason
 

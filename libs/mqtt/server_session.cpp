@@ -158,6 +158,8 @@ void ServerSession::handle_subscribe(const Frame& frame) {
   Failure failure;
   const auto packet = decode_subscribe(frame, version_, failure);
   if (!packet) return fail(failure);
+  if (packet->properties.subscription_identifier)
+    return fail({reason::subscription_identifiers_not_supported, "a subscription identifier"});
   if (packet->requests.size() > limits_.subscriptions_max)
     return fail({reason::quota_exceeded, "too many filters in a packet"});
   std::vector<std::uint8_t> codes;
@@ -229,8 +231,13 @@ void ServerSession::flush_outbound() {
 void ServerSession::disconnect(std::uint8_t reason_code, std::string_view words) {
   if (state_ == State::ended) return;
   if (state_ != State::connected) return refuse(reason_code);
-  if (version_ == Version::v5)
-    output_ += encode_disconnect(version_, reason_code, problem_information_ ? words : std::string_view());
+  if (version_ == Version::v5) {
+    std::string packet = encode_disconnect(version_, reason_code, problem_information_ ? words : std::string_view());
+    // Words that make it too large for the client are left out (section 3.14.2.2.3).
+    if (client_packet_bytes_max_ != 0 && packet.size() > client_packet_bytes_max_)
+      packet = encode_disconnect(version_, reason_code);
+    output_ += packet;
+  }
   state_ = State::ended;
 }
 

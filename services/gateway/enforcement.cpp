@@ -149,6 +149,8 @@ void Gateway::State::say(fleet::EnforcementEvent event) {
 
 void Gateway::State::say_refused(const std::string& thing, const std::string& thing_id, std::string_view reason,
                                  const std::string& certificate, int code, const std::string& address) {
+  // A refusal is news, no promise: it must not grow the queue of a bus that is away.
+  if (appender->is_failing() || overloaded()) return counters.events_dropped.add();
   const Instant now = scheduler.now();
   if (last_refusal_said.size() >= refusals_remembered_max) last_refusal_said.clear();
   const auto [last, first] = last_refusal_said.try_emplace(thing, now);

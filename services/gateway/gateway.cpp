@@ -33,6 +33,8 @@ Counters::Counters(metrics::Registry& m)
                               "Wills of admitted devices: this endpoint publishes none.")),
       snapshot_failures(
           m.counter("fleetward_gateway_snapshot_failures_total", "Writes of the table snapshot that failed.")),
+      events_dropped(m.counter("fleetward_gateway_events_dropped_total",
+                               "Refusals that were not told on the bus, which did not keep up.")),
       sessions(m.gauge("fleetward_gateway_sessions", "Devices that are connected.")) {}
 
 metrics::Counter& Counters::reports(std::string_view result) {

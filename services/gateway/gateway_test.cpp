@@ -390,25 +390,39 @@ TEST_P(SnapshotOfGatewayTest, ASnapshotThatIsTooOldIsNotUsed) {
   EXPECT_EQ(gateway_->port(), 0);
 }
 
-// ---- resumption: with the openssl program, whose sessions can be kept in a file
+// ---- other people's programs: mosquitto_pub, and openssl, whose TLS sessions can be kept in a file
 
-class ResumptionTest : public SnapshotOfGatewayTest {
+class ForeignProgramsTest : public SnapshotOfGatewayTest {
  protected:
+  void SetUp() override {
+    SnapshotOfGatewayTest::SetUp();
+    std::filesystem::create_directories(folder_);
+  }
+  std::string file(const std::string& name, const std::string& text) {
+    const auto path = folder_ / name;
+    std::ofstream(path, std::ios::binary) << text;
+    return path.string();
+  }
+  // QoS 1; true when it was acknowledged.
+  bool mosquitto_pub(const std::string& version, const Identity& who, const std::string& client_id,
+                     const std::string& topic) {
+    const std::string command = fmt::format(
+        "timeout 20 mosquitto_pub -V {} -h 127.0.0.1 -p {} --cafile {} --cert {} --key {} -i {} -q 1 -t '{}' -m '{}' "
+        ">/dev/null 2>&1",
+        version, gateway_->port(), file("ca", authority_.root_pem), file("crt", who.certificate_pem),
+        file("key", who.key_pem), client_id, topic, report(1));
+    return std::system(command.c_str()) == 0;
+  }
   // CONNECT and DISCONNECT over s_client; what the gateway answered, and what s_client says of the session.
   std::string talk(const std::string& name, const Identity& who, const std::string& options) {
-    const auto file = [&](const std::string& suffix, const std::string& text) {
-      const auto path = folder_ / (name + suffix);
-      std::ofstream(path, std::ios::binary) << text;
-      return path.string();
-    };
-    const std::string in = file(".in", mqtt::encode_connect({mqtt::Version::v311, name, 60, true}) +
-                                           mqtt::encode_disconnect(mqtt::Version::v311, 0));
-    const std::string out = file(".out", "");
+    const std::string in = file("in", mqtt::encode_connect({mqtt::Version::v311, name, 60, true}) +
+                                          mqtt::encode_disconnect(mqtt::Version::v311, 0));
+    const std::string out = file("out", "");
     const std::string command = fmt::format(
         "timeout 20 openssl s_client -connect 127.0.0.1:{} -CAfile {} -cert {} -key {} -ign_eof -nocommands {} <{} >{} "
         "2>&1",
-        gateway_->port(), file(".ca", authority_.root_pem), file(".crt", who.certificate_pem),
-        file(".key", who.key_pem), options, in, out);
+        gateway_->port(), file("ca", authority_.root_pem), file("crt", who.certificate_pem), file("key", who.key_pem),
+        options, in, out);
     EXPECT_NE(std::system(command.c_str()), -1);
     std::ifstream read(out, std::ios::binary);
     return {std::istreambuf_iterator<char>(read), {}};
@@ -417,12 +431,23 @@ class ResumptionTest : public SnapshotOfGatewayTest {
     return said.find(std::string("\x20\x02\x00\x00", 4)) != std::string::npos;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Versions, ResumptionTest, ::testing::Values(mqtt::Version::v311),
+INSTANTIATE_TEST_SUITE_P(Versions, ForeignProgramsTest, ::testing::Values(mqtt::Version::v311),
                          [](const auto&) { return "v311"; });
 
-TEST_P(ResumptionTest, ARevokedCertificateIsRefusedOnAResumedHandshakeToo) {
+TEST_P(ForeignProgramsTest, MosquittoSpeaksWithIt) {
+  start();
+  for (const std::string version : {"311", "5"}) {
+    EXPECT_TRUE(mosquitto_pub(version, dev1_, "dev1", report_topic("dev1"))) << version;
+    EXPECT_FALSE(mosquitto_pub(version, dev1_, "dev2", report_topic("dev1"))) << version;
+  }
+  EXPECT_EQ(reports().size(), 2U);
+  mosquitto_pub("5", dev1_, "dev1", report_topic("dev2"));  // its exit code does not tell of a PUBACK 0x87
+  EXPECT_EQ(counters_.refused("publish").value(), 1U);
+  EXPECT_EQ(reports().size(), 2U);
+}
+
+TEST_P(ForeignProgramsTest, ARevokedCertificateIsRefusedOnAResumedHandshakeToo) {
   config_.resumption = true;
-  std::filesystem::create_directories(folder_);
   start();
   std::int64_t version = 2;
   for (const std::string tls : {"-tls1_2", "-tls1_3"}) {

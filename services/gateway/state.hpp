@@ -31,6 +31,7 @@ struct Counters {
   metrics::Counter& custom_metric_problems;
   metrics::Counter& wills_ignored;
   metrics::Counter& snapshot_failures;
+  metrics::Counter& events_dropped;
   metrics::Gauge& sessions;
 };
 
