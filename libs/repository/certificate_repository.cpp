@@ -71,6 +71,10 @@ Result<CertificateRow> existing(store::Transaction& tx, const std::string& id) {
 }  // namespace
 
 Status ask_for_certificate(store::Transaction& tx, const SigningRequest& r, Instant now) {
+  const auto waiting = tx.query("SELECT count(*) FROM signing_requests WHERE state='open'");
+  if (!waiting) return waiting.error();
+  if (waiting->at(0).integer(0) >= open_requests_max)
+    return Error(ErrorCode::throttled, "too many certificates are waiting to be signed; is the pki role running?");
   tx.notify(pki_channel);
   return done(
       tx.execute("INSERT INTO signing_requests(id, kind, thing, thing_id, public_key, active, state, created_ms) "
@@ -98,12 +102,13 @@ Result<std::vector<SigningRequest>> open_signing_requests(store::Transaction& tx
   return out;
 }
 
-Status finish_signing(store::Transaction& tx, const SigningRequest& request, const std::string& pem, Instant now) {
+Status finish_signing(store::Transaction& tx, const SigningRequest& request, const std::string& pem,
+                      const std::string& issuer, Instant now) {
+  const auto closed = tx.execute(
+      "UPDATE signing_requests SET state='done', certificate=$2 WHERE id=$1 AND state='open'", {request.id, pem});
+  if (!closed) return closed.error();
+  if (*closed == 0) return {};  // another authority was first: its certificate is the one
   tx.notify(signed_channel);
-  if (const Status s = done(tx.execute(
-          "UPDATE signing_requests SET state='done', certificate=$2 WHERE id=$1 AND state='open'", {request.id, pem}));
-      !s)
-    return s;
   if (request.probe) return {};
   const auto info = pki::read_certificate(pem);
   if (!info) return info.error();
@@ -113,7 +118,7 @@ Status finish_signing(store::Transaction& tx, const SigningRequest& request, con
       done(tx.execute("INSERT INTO certificates(id, pem, serial, issuer, status, thing, thing_id, not_before_ms, "
                       "not_after_ms, created_ms, modified_ms) "
                       "VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
-                      {info->fingerprint, pem, info->serial, info->issuer_name, status, text_or_null(request.thing),
+                      {info->fingerprint, pem, info->serial, issuer, status, text_or_null(request.thing),
                        text_or_null(request.thing_id), to_ms(info->not_before), to_ms(info->not_after), to_ms(now)}));
   if (!inserted) return inserted;
   return publish_certificate(tx, info->fingerprint, now);
@@ -154,6 +159,8 @@ Status attach_certificate(store::Transaction& tx, const std::string& id, const s
                  "the certificate is attached to another thing: one thing a certificate");
   }
   if (row->thing == thing) return {};
+  if (!thing.empty() && row->status == fleet::CertificateStatus::revoked)
+    return Error(ErrorCode::failed_precondition, "the certificate is revoked: issue a new one");
   const Status changed = done(tx.execute("UPDATE certificates SET thing=$2, thing_id=$3, modified_ms=$4 WHERE id=$1",
                                          {id, text_or_null(thing), text_or_null(thing_id), to_ms(now)}));
   if (!changed) return changed;
@@ -162,6 +169,8 @@ Status attach_certificate(store::Transaction& tx, const std::string& id, const s
 
 Status set_certificate_status(store::Transaction& tx, const std::string& id, fleet::CertificateStatus status,
                               Instant now) {
+  if (status == fleet::CertificateStatus::revoked)
+    return Error(ErrorCode::invalid_argument, "a certificate is revoked with a reason and a time, not by its status");
   const auto row = existing(tx, id);
   if (!row) return row.error();
   if (row->status == status) return {};
@@ -186,16 +195,20 @@ Status revoke_certificate(store::Transaction& tx, const std::string& id, pki::Re
 }
 
 Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, Instant now, Millis crl_lifetime) {
-  const auto rows = tx.query(
-      "SELECT serial, revoked_ms, revoked_reason FROM certificates WHERE revoked_ms IS NOT NULL AND not_after_ms > $1 "
-      "ORDER BY revoked_ms",
-      {to_ms(now - crl_lifetime)});
-  if (!rows) return rows.error();
+  constexpr std::int64_t rows_a_page = 50'000;
   std::vector<pki::RevokedEntry> out;
-  for (const store::Row& r : *rows) {
-    out.push_back({r.text(0), instant_from_ms(r.integer(1)), static_cast<pki::RevocationReason>(r.integer_or(2, 0))});
+  for (std::string after;;) {
+    const auto rows = tx.query(
+        "SELECT serial, revoked_ms, revoked_reason FROM certificates WHERE revoked_ms IS NOT NULL AND not_after_ms > "
+        "$1 AND serial > $2 ORDER BY serial LIMIT $3",
+        {to_ms(now - crl_lifetime), after, rows_a_page});
+    if (!rows) return rows.error();
+    for (const store::Row& r : *rows) {
+      out.push_back({r.text(0), instant_from_ms(r.integer(1)), static_cast<pki::RevocationReason>(r.integer_or(2, 0))});
+    }
+    if (static_cast<std::int64_t>(rows->size()) < rows_a_page) return out;
+    after = out.back().serial;
   }
-  return out;
 }
 
 Result<pki::CertificateState> state_of_serial(store::Transaction& tx, const std::string& serial) {
@@ -211,13 +224,15 @@ Result<pki::CertificateState> state_of_serial(store::Transaction& tx, const std:
   return state;
 }
 
-Result<std::optional<CrlRow>> load_crl(store::Transaction& tx) {
-  const auto rows = tx.query("SELECT number, der, this_update_ms, next_update_ms, revocations FROM crl");
+Result<std::optional<CrlRow>> load_crl(store::Transaction& tx, std::int64_t known_number) {
+  const auto rows = tx.query(
+      "SELECT number, CASE WHEN number=$1 THEN NULL ELSE der END, this_update_ms, next_update_ms, revocations FROM crl",
+      {known_number});
   if (!rows) return rows.error();
   if (rows->empty()) return std::optional<CrlRow>();
   const store::Row& r = rows->at(0);
-  return std::optional(
-      CrlRow{r.integer(0), r.bytes(1), instant_from_ms(r.integer(2)), instant_from_ms(r.integer(3)), r.integer(4)});
+  return std::optional(CrlRow{r.integer(0), r.is_null(1) ? Bytes() : r.bytes(1), instant_from_ms(r.integer(2)),
+                              instant_from_ms(r.integer(3)), r.integer(4)});
 }
 
 Status save_crl(store::Transaction& tx, const CrlRow& crl) {

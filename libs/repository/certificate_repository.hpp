@@ -20,7 +20,7 @@ struct CertificateRow {
   std::string id;  // fingerprint
   std::string pem;
   std::string serial;
-  std::string issuer;
+  std::string issuer;  // fingerprint of the authority's certificate
   fleet::CertificateStatus status = fleet::CertificateStatus::active;
   std::string thing;  // empty: attached to none
   std::string thing_id;
@@ -47,12 +47,16 @@ struct SigningOutcome {
   std::string error;
 };
 
+inline constexpr std::int64_t open_requests_max = 10'000;
+// throttled: open_requests_max of them wait already.
 Status ask_for_certificate(store::Transaction& tx, const SigningRequest& request, Instant now);
 Result<SigningOutcome> signing_outcome(store::Transaction& tx, const std::string& id);
 // For the pki role.
 Result<std::vector<SigningRequest>> open_signing_requests(store::Transaction& tx, std::int64_t limit);
+// `issuer` is the fingerprint of the authority's certificate. No effect when the request is no longer open: an
+// authority that signed it too was first.
 Status finish_signing(store::Transaction& tx, const SigningRequest& request, const std::string& certificate_pem,
-                      Instant now);
+                      const std::string& issuer, Instant now);
 Status fail_signing(store::Transaction& tx, const SigningRequest& request, const std::string& why);
 Status forget_old_requests(store::Transaction& tx, Instant before);
 
@@ -71,7 +75,7 @@ Status set_certificate_status(store::Transaction& tx, const std::string& id, fle
 // For good. Again is no error.
 Status revoke_certificate(store::Transaction& tx, const std::string& id, pki::RevocationReason reason, Instant now);
 
-// Revoked ones that belong into the CRL of `now`: until one CRL past their expiry.
+// Revoked ones that belong into the CRL of `now`, by serial: until one CRL past their expiry.
 Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, Instant now, Millis crl_lifetime);
 Result<pki::CertificateState> state_of_serial(store::Transaction& tx, const std::string& serial);
 
@@ -82,7 +86,8 @@ struct CrlRow {
   Instant next_update;
   std::int64_t revocations = 0;  // how many there were ever when it was made: another number means it is behind
 };
-Result<std::optional<CrlRow>> load_crl(store::Transaction& tx);
+// Without its bytes when it is the one of number `known_number`: those may be many megabytes.
+Result<std::optional<CrlRow>> load_crl(store::Transaction& tx, std::int64_t known_number = 0);
 Status save_crl(store::Transaction& tx, const CrlRow& crl);
 Result<std::int64_t> revocation_count(store::Transaction& tx);
 

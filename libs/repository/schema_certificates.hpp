@@ -11,7 +11,7 @@ CREATE TABLE certificates(
   thing TEXT, thing_id TEXT, not_before_ms BIGINT NOT NULL, not_after_ms BIGINT NOT NULL, created_ms BIGINT NOT NULL,
   modified_ms BIGINT NOT NULL, revoked_ms BIGINT, revoked_reason BIGINT);
 CREATE INDEX certificates_thing ON certificates(thing);
-CREATE INDEX certificates_revoked ON certificates(revoked_ms) WHERE revoked_ms IS NOT NULL;
+CREATE INDEX certificates_revoked ON certificates(serial) WHERE revoked_ms IS NOT NULL;
 CREATE TABLE signing_requests(
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, thing TEXT NOT NULL, thing_id TEXT NOT NULL, public_key TEXT NOT NULL,
   active BIGINT NOT NULL, state TEXT NOT NULL, certificate TEXT, error TEXT, created_ms BIGINT NOT NULL);

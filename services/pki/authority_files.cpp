@@ -37,24 +37,32 @@ class Bootstrap {
     std::error_code failed;
     std::filesystem::create_directories(folder_, failed);
     if (failed) return Error(ErrorCode::unavailable, fmt::format("make the folder {}: {}", folder_, failed.message()));
-    ::chmod(folder_.c_str(), 0700);
-    for (const Status& step : {root(), issuing(), leaf("ocsp", responder_request(), false, {}),
-                               leaf("server", server_request(host_names), true, host_names)}) {
-      if (!step) return step;
-    }
-    return {};
+    if (::chmod(folder_.c_str(), 0700) != 0) return io_error("close to others", folder_);
+    if (const Status made = root(); !made) return made;
+    if (const Status made = issuing(); !made) return made;
+    if (const Status made = responder(); !made) return made;
+    return leaf("server", server_request(host_names), true, host_names);
   }
+
+  Status responder() { return leaf("ocsp", responder_request(), false, {}); }
 
  private:
   [[nodiscard]] std::string path(std::string_view name) const { return fmt::format("{}/{}", folder_, name); }
   [[nodiscard]] bool has(std::string_view name) const { return std::filesystem::exists(path(name)); }
 
+  // The key of an authority that exists: a new one would sign what nobody trusts.
+  Result<crypto::PrivateKey> existing_key(std::string_view name) {
+    const auto pem = read_authority_file(folder_, name, true);
+    if (!pem && pem.error().code == ErrorCode::not_found)
+      return Error(ErrorCode::failed_precondition,
+                   fmt::format("{} is missing while its certificate is there: bring it back", path(name)));
+    if (!pem) return pem.error();
+    auto key = crypto::PrivateKey::from_pem(*pem);
+    return key.ok() ? key : Result<crypto::PrivateKey>(key.error().with_context(path(name)));
+  }
+
   Result<crypto::PrivateKey> key(std::string_view name) {
-    if (has(name)) {
-      const auto pem = read_authority_file(folder_, name, true);
-      if (!pem) return pem.error();
-      return crypto::PrivateKey::from_pem(*pem);
-    }
+    if (has(name)) return existing_key(name);
     const auto made = crypto::PrivateKey::generate();
     if (!made) return made.error();
     if (const Status written = write_file(path(name), made->to_pem(), true); !written) return written.error();
@@ -72,7 +80,7 @@ class Bootstrap {
 
   Status issuing() {
     if (has("issuing.crt")) return {};
-    const auto root_key = key("root.key");
+    const auto root_key = existing_key("root.key");
     if (!root_key) return root_key.error();
     const auto root_pem = read_authority_file(folder_, "root.crt");
     if (!root_pem) return root_pem.error();
@@ -106,12 +114,12 @@ class Bootstrap {
     const std::string file = fmt::format("{}.crt", name);
     const std::string names_file = fmt::format("{}.names", name);
     const std::string names_text = fmt::format("{}\n", fmt::join(names, "\n"));
-    if (has(file)) {
+    if (has(file) && has(fmt::format("{}.key", name))) {
       const auto pem = read_authority_file(folder_, file);
       const bool same_names = names.empty() || read_authority_file(folder_, names_file).value_or("") == names_text;
       if (pem && same_names && !needs_renewal(*pem, now_)) return {};
     }
-    const auto issuing_key = key("issuing.key");
+    const auto issuing_key = existing_key("issuing.key");
     if (!issuing_key) return issuing_key.error();
     const auto issuing_pem = read_authority_file(folder_, "issuing.crt");
     if (!issuing_pem) return issuing_pem.error();
@@ -136,7 +144,7 @@ Status write_file(const std::string& path, std::string_view text, bool secret) {
   const std::string beside = path + ".new";
   const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, secret ? 0600 : 0644);
   if (fd < 0) return io_error("write", beside);
-  bool good = true;
+  bool good = ::fchmod(fd, secret ? 0600 : 0644) == 0;  // whatever a file left behind by a crash had
   for (std::string_view rest = text; good && !rest.empty();) {
     const ssize_t n = ::write(fd, rest.data(), rest.size());
     good = n > 0;
@@ -145,7 +153,11 @@ Status write_file(const std::string& path, std::string_view text, bool secret) {
   good = good && ::fsync(fd) == 0;
   ::close(fd);
   if (!good || ::rename(beside.c_str(), path.c_str()) != 0) return io_error("write", path);
-  return {};
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const int folder_fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool kept = folder_fd >= 0 && ::fsync(folder_fd) == 0;  // the rename, too, survives a crash
+  if (folder_fd >= 0) ::close(folder_fd);
+  return kept ? Status() : Status(io_error("sync", folder));
 }
 
 Result<std::string> read_authority_file(const std::string& folder, std::string_view name, bool secret) {
@@ -166,6 +178,10 @@ Result<std::string> read_authority_file(const std::string& folder, std::string_v
 Status bootstrap_authority(const std::string& folder, const std::vector<std::string>& host_names, Instant now,
                            crypto::Random& random) {
   return Bootstrap(folder, now, random).run(host_names);
+}
+
+Status renew_responder(const std::string& folder, Instant now, crypto::Random& random) {
+  return Bootstrap(folder, now, random).responder();
 }
 
 }  // namespace fleetward::pki_role

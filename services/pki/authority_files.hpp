@@ -19,9 +19,14 @@ struct AuthorityFiles {
 };
 
 // Makes what is missing and renews the server's and the OCSP responder's certificates when a third of their life is
-// left, or when the server's names changed. Idempotent. Running processes take renewed files at their next start.
+// left, or when the server's names changed. Idempotent. The root's key is needed only while there is no issuing
+// authority. The pki role renews the OCSP responder by itself; a server's new certificate is taken at its next start.
+// failed_precondition: a certificate is there whose key is missing.
 Status bootstrap_authority(const std::string& folder, const std::vector<std::string>& host_names, Instant now,
                            crypto::Random& random);
+
+// The OCSP responder's part of it.
+Status renew_responder(const std::string& folder, Instant now, crypto::Random& random);
 
 // One file of the folder; `secret` ones must be readable by their owner alone, else failed_precondition.
 Result<std::string> read_authority_file(const std::string& folder, std::string_view name, bool secret = false);

@@ -13,6 +13,7 @@ constexpr std::int64_t requests_a_batch = 100;
 constexpr Millis look_every{1'000};
 constexpr Millis pause_after_failure{500};
 constexpr Millis requests_kept = std::chrono::hours(24);
+constexpr Millis responder_looked_at_every = std::chrono::hours(1);
 
 std::string http_date(Instant t) {
   const std::time_t seconds = static_cast<std::time_t>(to_ms(t) / 1000);
@@ -21,6 +22,25 @@ std::string http_date(Instant t) {
   std::array<char, 64> text{};
   std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
   return text.data();
+}
+
+// If-None-Match of RFC 9110 section 13.1.2: any, or one of a list, weak or strong.
+bool is_known(const http::Request& request, std::string_view tag) {
+  const std::string* known = request.header("If-None-Match");
+  if (known == nullptr) return false;
+  for (std::string_view one : split(*known, ',')) {
+    one = trim(one);
+    if (one.starts_with("W/")) one.remove_prefix(2);
+    if (one == "*" || one == tag) return true;
+  }
+  return false;
+}
+
+http::Response ocsp_http(const pki::OcspAnswer& answer, bool is_cacheable) {
+  return {200,
+          {{"Content-Type", "application/ocsp-response"},
+           {"Cache-Control", is_cacheable ? "public, max-age=60" : "no-store"}},
+          std::string(as_text(answer.der))};
 }
 
 }  // namespace
@@ -36,11 +56,16 @@ struct PkiService::State : std::enable_shared_from_this<PkiService::State> {
         signed_total(m.counter("fleetward_pki_signed_total", "Certificates signed.")),
         failed_total(m.counter("fleetward_pki_sign_failed_total", "Signing requests that failed.")),
         ocsp_total(m.counter("fleetward_pki_ocsp_total", "OCSP answers.")),
+        ocsp_throttled_total(
+            m.counter("fleetward_pki_ocsp_throttled_total", "OCSP requests answered tryLater: over the signing rate.")),
         crl_number(m.gauge("fleetward_pki_crl_number", "Number of the CRL in force.")),
         crl_age(m.gauge("fleetward_pki_crl_validity_used_ratio",
                         "Part of the CRL's validity that has passed: over 0.5 its renewal has stalled.")) {}
 
   Status load();
+  void renew_responder_when_due();
+  void measure();
+  bool may_sign_ocsp();
   async::Task<void> run();
   async::Task<Status> sign_open_requests();
   async::Task<Status> renew_crl();
@@ -58,6 +83,7 @@ struct PkiService::State : std::enable_shared_from_this<PkiService::State> {
   std::unique_ptr<http::Server> server;
   crypto::SystemRandom random;
   std::optional<pki::Issuer> issuer;
+  std::string issuer_id;  // fingerprint
   std::optional<pki::OcspSigner> signer;
   std::string root_pem;
   std::optional<repository::CrlRow> crl;
@@ -65,8 +91,12 @@ struct PkiService::State : std::enable_shared_from_this<PkiService::State> {
   metrics::Counter& signed_total;
   metrics::Counter& failed_total;
   metrics::Counter& ocsp_total;
+  metrics::Counter& ocsp_throttled_total;
   metrics::Gauge& crl_number;
   metrics::Gauge& crl_age;
+  std::int64_t ocsp_second = 0;  // of the steady clock, and what was signed in it
+  int ocsp_in_second = 0;
+  std::optional<Instant> responder_looked_at;
   std::atomic<bool> has_crl{false};
   std::atomic<std::uint16_t> port{0};
 };
@@ -89,7 +119,38 @@ Status PkiService::State::load() {
   issuer = pki::Issuer{*issuing_key, files["issuing.crt"]};
   signer = pki::OcspSigner{*ocsp_key, files["ocsp.crt"], files["issuing.crt"]};
   root_pem = files["root.crt"];
+  const auto info = pki::read_certificate(issuer->certificate_pem);
+  if (!info) return info.error().with_context("issuing.crt");
+  issuer_id = info->fingerprint;
   return {};
+}
+
+// A process may outlive its responder's certificate, which lives for weeks.
+void PkiService::State::renew_responder_when_due() {
+  const Instant now = scheduler.now();
+  if (responder_looked_at && now - *responder_looked_at < responder_looked_at_every) return;
+  responder_looked_at = now;
+  const Status renewed = renew_responder(config.folder, now, random);
+  const auto pem = renewed.ok() ? read_authority_file(config.folder, "ocsp.crt") : Result<std::string>(renewed.error());
+  if (!pem) return log::error("ocsp_certificate_not_renewed", {{"error", pem.error().message}});
+  if (*pem == signer->certificate_pem) return;
+  if (const Status loaded = load(); !loaded)
+    return log::error("ocsp_certificate_not_renewed", {{"error", loaded.error().message}});
+  log::info("ocsp_certificate_renewed", {});
+}
+
+void PkiService::State::measure() {
+  if (!crl) return;
+  crl_number.set(static_cast<double>(crl->number));
+  crl_age.set(static_cast<double>((scheduler.now() - crl->this_update).count()) /
+              static_cast<double>((crl->next_update - crl->this_update).count()));
+}
+
+bool PkiService::State::may_sign_ocsp() {
+  const std::int64_t second = scheduler.steady_now() / std::chrono::seconds(1);
+  if (second != ocsp_second) ocsp_in_second = 0;
+  ocsp_second = second;
+  return ++ocsp_in_second <= config.ocsp_per_second_max;
 }
 
 Result<std::string> PkiService::State::certificate_for(const repository::SigningRequest& request, Instant now) {
@@ -118,9 +179,10 @@ async::Task<Status> PkiService::State::sign_open_requests() {
     outcomes.emplace_back(request, certificate_for(request, now));
     (outcomes.back().second.ok() ? signed_total : failed_total).add();
   }
-  std::function<Status(store::Transaction&)> write = [&outcomes, now](store::Transaction& tx) -> Status {
+  const std::string by = issuer_id;
+  std::function<Status(store::Transaction&)> write = [&outcomes, by, now](store::Transaction& tx) -> Status {
     for (const auto& [request, pem] : outcomes) {
-      const Status written = pem.ok() ? repository::finish_signing(tx, request, *pem, now)
+      const Status written = pem.ok() ? repository::finish_signing(tx, request, *pem, by, now)
                                       : repository::fail_signing(tx, request, pem.error().message);
       if (!written) return written;
     }
@@ -137,11 +199,12 @@ async::Task<Status> PkiService::State::renew_crl() {
   const Millis lifetime = config.crl_lifetime;
   const Millis every = config.crl_every;
   const pki::Issuer by = *issuer;
+  const std::int64_t known = crl ? crl->number : 0;
   std::function<Result<repository::CrlRow>(store::Transaction&)> work =
       [=](store::Transaction& tx) -> Result<repository::CrlRow> {
     const auto count = repository::revocation_count(tx);
     if (!count) return count.error();
-    const auto last = repository::load_crl(tx);
+    const auto last = repository::load_crl(tx, known);
     if (!last) return last.error();
     const bool due = !*last || (**last).revocations != *count || now - (**last).this_update >= every;
     if (!due) return **last;
@@ -158,11 +221,8 @@ async::Task<Status> PkiService::State::renew_crl() {
   if (!row) co_return row.error();
   if (!crl || row->number != crl->number)
     log::info("crl_in_force", {{"number", row->number}, {"revoked_ever", row->revocations}});
-  crl = *row;
+  if (!row->der.empty()) crl = *row;  // else it is the one that we have
   if (!first_crl) first_crl = crl;
-  crl_number.set(static_cast<double>(crl->number));
-  crl_age.set(static_cast<double>((now - crl->this_update).count()) /
-              static_cast<double>((crl->next_update - crl->this_update).count()));
   has_crl = true;
   co_return Status();
 }
@@ -171,6 +231,8 @@ async::Task<void> PkiService::State::run() {
   while (!scope.stopping()) {
     const Status signed_ones = co_await sign_open_requests();
     const Status renewed = co_await renew_crl();
+    measure();  // also when renewing failed: that is what its alarm is for
+    renew_responder_when_due();
     if (!signed_ones) log::error("signing_failed", {{"error", signed_ones.error().message}});
     if (!renewed) log::error("crl_failed", {{"error", renewed.error().message}});
     if (!signed_ones || !renewed) co_await scope.sleep(pause_after_failure);
@@ -189,8 +251,7 @@ http::Response PkiService::State::crl_response(const http::Request& request) con
                            {"Cache-Control", "public, max-age=60"},
                            {"Expires", http_date(scheduler.now() + std::chrono::minutes(1))}},
                           std::string(as_text(served->der))};
-  const std::string* known = request.header("If-None-Match");
-  if (known != nullptr && *known == tag) {
+  if (is_known(request, tag)) {
     response.status = 304;
     response.body.clear();
   }
@@ -204,6 +265,10 @@ async::Task<http::Response> PkiService::State::ocsp_response(http::Request reque
     auto decoded = text.ok() ? from_base64(*text) : Result<Bytes>(text.error());
     if (!decoded) co_return http::text_response(400, "not a base64 OCSP request\n");
     asked = std::move(*decoded);
+  }
+  if (!may_sign_ocsp()) {
+    ocsp_throttled_total.add();
+    co_return ocsp_http(pki::ocsp_try_later(), false);
   }
   const pki::OcspSigner by = *signer;
   const Instant now = scheduler.now();
@@ -223,12 +288,7 @@ async::Task<http::Response> PkiService::State::ocsp_response(http::Request reque
   const Result<pki::OcspAnswer> answer = co_await store::transact<pki::OcspAnswer>(store, scheduler, work);
   if (!answer) co_return http::text_response(503, "try again later\n");
   ocsp_total.add();
-  const bool cacheable = request.method == "GET" && !answer->has_nonce && !answer->is_error;
-  http::Response response{
-      200,
-      {{"Content-Type", "application/ocsp-response"}, {"Cache-Control", cacheable ? "public, max-age=60" : "no-store"}},
-      std::string(as_text(answer->der))};
-  co_return response;
+  co_return ocsp_http(*answer, request.method == "GET" && !answer->has_nonce && !answer->is_error);
 }
 
 async::Task<http::Response> PkiService::State::handle(http::Request request) {

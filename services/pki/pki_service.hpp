@@ -1,8 +1,10 @@
 // The pki role: signs what it is asked to, publishes revocations as CRL and OCSP.
 //
 // Requests are rows in the store; it is woken by their commit. Revoked certificates are in the next CRL, which is made
-// at once, and hourly otherwise, with a next update a week ahead. HTTP (plain by nature): /crl/issuing.crl, /ocsp (GET
-// and POST), /ca/issuing.crt, /ca/root.crt. Lives on its scheduler; start() and stop() from another thread.
+// at once, and hourly otherwise, with a next update a week ahead. OCSP answers are signed one by one from the store's
+// truth, so a revocation needs no cache to be dropped. The responder's own certificate is renewed here. HTTP (plain by
+// nature): /crl/issuing.crl, /ocsp (GET and POST), /ca/issuing.crt, /ca/root.crt. Lives on its scheduler; start() and
+// stop() from another thread.
 #pragma once
 
 #include <memory>
@@ -26,6 +28,7 @@ struct PkiConfig {
   Millis crl_lifetime = std::chrono::hours(24 * 7);
   Millis crl_every = std::chrono::hours(1);
   Millis ocsp_validity = std::chrono::minutes(10);
+  int ocsp_per_second_max = 2'000;  // signatures; beyond it the answer is tryLater
 };
 
 class PkiService {
