@@ -62,26 +62,26 @@ struct Detector::State {
     });
   }
 
-  // Begin, marks and ticks say who owns the partition. What failed to be appended is noticed by not being read, and
-  // said again after a tick's silence.
+  // Begin, marks and ticks say who owns the partition. What failed to be appended is noticed by not being read back,
+  // and is said again after a while.
   void speak_as_owner(OwnedPartition& p) {
-    const bool silent = scheduler.steady_now() - p.last_read >= detect::tick_interval;
-    const bool is_owner = p.engine->begin_id() == p.begin_id;
-    if (!is_owner) {
-      if (!silent) return;
+    const auto now = scheduler.steady_now();
+    const bool may_repeat = now - p.spoke_at >= detect::tick_interval;
+    if (p.engine->begin_id() != p.begin_id) {
+      if (!may_repeat) return;
       append_owner_record(fleet::RecordKind::begin, p.partition,
                           to_json(fleet::Begin{p.begin_id, std::string(detect::engine_version)}));
-      p.last_read = scheduler.steady_now();
+      p.spoke_at = now;
       return;
     }
     const std::int64_t newest = rules.newest_held();
-    if (newest > p.engine->manifest() && (newest > p.marked || silent)) {
+    if (newest > p.engine->manifest() && (newest > p.marked || may_repeat)) {
       append_owner_record(fleet::RecordKind::mark, p.partition, to_json(fleet::Mark{p.begin_id, newest}));
       p.marked = newest;
-      p.last_read = scheduler.steady_now();
-    } else if (silent && p.queue.empty()) {
+      p.spoke_at = now;
+    } else if (p.queue.empty() && may_repeat && now - p.last_read >= detect::tick_interval) {
       append_owner_record(fleet::RecordKind::tick, p.partition, to_json(fleet::Tick{p.begin_id}));
-      p.last_read = scheduler.steady_now();
+      p.spoke_at = now;
     }
   }
 
@@ -117,8 +117,8 @@ struct Detector::State {
       p.marked = 0;
       consumer->seek(number, p.start_offset);
       consumer->resume(number);
-      // As if a tick's time had passed in silence: the begin is said now.
-      p.last_read = scheduler.steady_now() - detect::tick_interval;
+      p.last_read = scheduler.steady_now();
+      p.spoke_at = p.last_read - detect::tick_interval;  // the begin is said now
       log::info("partition_owned",
                 {{"partition", number}, {"offset", p.start_offset}, {"devices", p.engine->device_count()}});
     }

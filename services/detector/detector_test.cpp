@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <filesystem>
 #include <future>
 
@@ -226,6 +230,58 @@ TEST_F(DetectorTest, ACrashBeforeTheCheckpointRaisesTheSameViolationAgain) {
   expect_same(*replayed, *recorded);
 }
 
+#ifdef FLEETWARD_FAULT_POINTS
+constexpr const char* child_file_variable = "FLEETWARD_TEST_CHILD_FILE";
+
+// The body of the process that DetectorKilled starts; by itself it does nothing.
+TEST_F(DetectorTest, IsTheChildThatIsKilled) {
+  const char* child_file = std::getenv(child_file_variable);
+  if (child_file == nullptr) return;
+  Process p(child_file, Millis(50));
+  attach(p);
+  p.ports("v1", {22});
+  p.ports("v1", {23});
+  p.ports("v2", {23});
+  p.wait([] { return false; });
+}
+
+class DetectorKilled : public DetectorTest, public ::testing::WithParamInterface<const char*> {};
+
+// kill -9 at a fault point, in a process of its own: what was acknowledged is applied once, each violation is one.
+TEST_P(DetectorKilled, LosesNothingAndRaisesOnce) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {  // a fresh program: fault points are read once a process
+    ::setenv("FLEETWARD_FAULT", GetParam(), 1);
+    ::setenv(child_file_variable, file().c_str(), 1);
+    ::execl("/proc/self/exe", "detector", "--gtest_filter=DetectorTest.IsTheChildThatIsKilled", nullptr);
+    ::_exit(127);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << "the fault point was not passed";
+
+  Process p(file());
+  attach(p);
+  p.ports("v1", {23});
+  p.ports("v2", {23});
+  ASSERT_TRUE(p.wait([&] { return p.records(detect::Outcome::report_applied) >= 2; }));
+  p.ports("v3", {23});
+  p.ports("v3", {22});
+  ASSERT_TRUE(p.wait([&] { return p.published() >= 2; }));
+  p.stop();
+  const auto recorded = recorded_violations(file().string());
+  ASSERT_TRUE(recorded.ok()) << recorded.error().message;
+  EXPECT_THAT(summary(*recorded), ElementsAre("alarm-cleared v3", "in-alarm v1", "in-alarm v2", "in-alarm v3"));
+  const auto replayed = replay(file().string());
+  ASSERT_TRUE(replayed.ok()) << replayed.error().message;
+  expect_same(*replayed, *recorded);
+}
+INSTANTIATE_TEST_SUITE_P(Points, DetectorKilled,
+                         ::testing::Values("detector.after_violation", "detector.before_commit",
+                                           "detector.before_commit:3"));
+#endif
+
 TEST_F(DetectorTest, EachRecordEndsInOneCounterOverARestart) {
   {
     Process p(file());
@@ -239,6 +295,18 @@ TEST_F(DetectorTest, EachRecordEndsInOneCounterOverARestart) {
   ASSERT_TRUE(p.wait([&] { return p.records(detect::Outcome::begin_applied) == 2 * partitions; }));
   EXPECT_EQ(p.records(detect::Outcome::report_rejected_payload), 1) << "counters are part of the checkpoint";
   EXPECT_EQ(p.records(detect::Outcome::report_applied), 1);
+}
+
+TEST_F(DetectorTest, BeginsAndMarksAlsoWhileRecordsNeverCease) {
+  Process p(file());
+  std::atomic<bool> over{false};
+  std::thread devices([&] {
+    while (!over) p.ports("v1", {22});
+  });
+  EXPECT_TRUE(p.wait([&] { return p.records(detect::Outcome::begin_applied) >= partitions; }));
+  attach(p);
+  over = true;
+  devices.join();
 }
 
 TEST_F(DetectorTest, AMarkWaitsForRulesThatComeLater) {
