@@ -279,7 +279,7 @@ TEST_P(DetectorKilled, LosesNothingAndRaisesOnce) {
 }
 INSTANTIATE_TEST_SUITE_P(Points, DetectorKilled,
                          ::testing::Values("detector.after_violation", "detector.before_commit",
-                                           "detector.before_commit:3"));
+                                           "detector.before_commit:2"));
 #endif
 
 TEST_F(DetectorTest, EachRecordEndsInOneCounterOverARestart) {
