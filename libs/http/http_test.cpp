@@ -14,6 +14,7 @@ using ::testing::HasSubstr;
 constexpr Millis patience{15'000};
 
 async::Task<Response> echo(Request request) {
+  if (request.target == "/large") co_return text_response(200, std::string(1 << 20, 'x'));
   co_return text_response(200, fmt::format("{} {} {}", request.method, request.target, request.body));
 }
 
@@ -39,6 +40,11 @@ class HttpTest : public ::testing::Test {
   async::Task<void> ask_task(ClientRequest what, ClientOptions options, std::promise<Result<Response>>& promise) {
     Result<Response> answer = co_await request(loop_, std::move(what), std::move(options));
     promise.set_value(std::move(answer));
+  }
+  static async::Task<Response> wait_then_answer(async::Event& go_on, std::promise<void>& begun) {
+    begun.set_value();
+    co_await go_on.wait(patience);
+    co_return text_response(200, "late");
   }
   std::string url(std::string_view target) { return fmt::format("http://127.0.0.1:{}{}", server_->port(), target); }
 
@@ -111,6 +117,150 @@ TEST_F(HttpTest, HostileRequestsGetTheirStatus) {
   EXPECT_THAT(raw("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
               HasSubstr(" 400 "));
   EXPECT_THAT(raw("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), HasSubstr(" 400 "));
+}
+
+TEST_F(HttpTest, WhatTwoReadersCouldReadDifferentlyIsRefused) {
+  open();
+  const std::string smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+  for (const std::string head : {
+           "Host: a\r\nTransfer-Encoding: gzip\r\n",
+           "Host: a\r\nTransfer-Encoding: identity\r\n",
+           "Host: a\r\nTransfer-Encoding: gzip, chunked\r\n",
+           "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+           "Host: a\r\nTransfer-Encoding : chunked\r\n",
+           "Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+           "Host: a\r\nContent-Length: +5\r\n",
+           "Host: a\r\nContent-Length: 0x5\r\n",
+           "Host: a\r\nContent-Length: 5, 6\r\n",
+           "Host: a\r\nX: a\nTransfer-Encoding: chunked\r\n",
+           "Host: a\r\nHost: b\r\n",
+           "X: no host\r\n",
+       }) {
+    const std::string out = raw("POST /x HTTP/1.1\r\n" + head + "\r\n" + smuggled);
+    EXPECT_THAT(out, HasSubstr(" 400 ")) << head;
+    EXPECT_EQ(out.find("GET /smuggled"), std::string::npos) << head;
+  }
+  EXPECT_THAT(raw("POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), HasSubstr(" 400 "));
+  EXPECT_THAT(raw("GET /old HTTP/1.0\r\n\r\n"), HasSubstr("GET /old"));
+}
+
+TEST_F(HttpTest, ContinueIsSaidToWhoWaitsForIt) {
+  open();
+  auto text = std::make_shared<std::string>();
+  auto done = std::make_shared<std::promise<void>>();
+  async::run_on(loop_, [&] {
+    auto connection = std::make_shared<std::shared_ptr<net::Connection>>();
+    net::Connection::Callbacks callbacks;
+    callbacks.open = [connection](const net::TlsInfo&) {
+      (*connection)
+          ->write(
+              "POST /c HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\n"
+              "Content-Length: 4\r\n\r\n");
+    };
+    callbacks.data = [connection, text](ByteView more) {
+      if (text->empty()) (*connection)->write("body");
+      text->append(as_text(more));
+    };
+    callbacks.closed = [connection, done](const Error&) {
+      connection->reset();
+      done->set_value();
+    };
+    *connection = net::connect(loop_, {"127.0.0.1", server_->port()}, nullptr, std::move(callbacks));
+  });
+  ASSERT_EQ(done->get_future().wait_for(patience), std::future_status::ready);
+  EXPECT_TRUE(text->starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")) << *text;
+  EXPECT_THAT(*text, HasSubstr("POST /c body"));
+}
+
+TEST_F(HttpTest, APipeliningClientThatDoesNotReadIsGivenUp) {
+  ServerOptions options;
+  options.request_timeout = Millis(200);
+  open(options);
+  auto closed = std::make_shared<std::promise<void>>();
+  std::shared_ptr<net::Connection> connection;
+  async::run_on(loop_, [&] {
+    net::Connection::Callbacks callbacks;
+    callbacks.open = [&connection](const net::TlsInfo&) {
+      connection->pause_reading();
+      std::string many;
+      for (int i = 0; i < 500; ++i) many += "GET /large HTTP/1.1\r\nHost: a\r\n\r\n";
+      connection->write(many);
+    };
+    callbacks.closed = [closed](const Error&) { closed->set_value(); };
+    connection = net::connect(loop_, {"127.0.0.1", server_->port()}, nullptr, std::move(callbacks));
+  });
+  auto& slow = metrics_.counter("fleetward_http_refused_total", "", {{"server", "http"}, {"reason", "slow"}});
+  for (int i = 0; i < 2'000 && slow.value() == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(slow.value(), 1U);
+  auto& answered = metrics_.counter("fleetward_http_requests_total", "", {{"server", "http"}, {"status", "2xx"}});
+  EXPECT_LT(answered.value(), 100U) << "answers are not made for who does not take them";
+  async::run_on(loop_, [&] { connection->resume_reading(); });
+  EXPECT_EQ(closed->get_future().wait_for(patience), std::future_status::ready);
+  async::run_on(loop_, [&] { connection.reset(); });
+}
+
+TEST_F(HttpTest, AReaderThatIsSlowGetsAllOfIt) {
+  open();
+  std::string many;
+  for (int i = 0; i < 20; ++i) many += "GET /large HTTP/1.1\r\nHost: a\r\n\r\n";
+  const std::string out = raw(many + "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  EXPECT_GT(out.size(), std::size_t{20} << 20);
+  EXPECT_TRUE(out.ends_with("GET /last "));
+}
+
+TEST_F(HttpTest, ConnectionsAndRequestsAreLimited) {
+  ServerOptions options;
+  options.connections_max = 3;
+  options.requests_per_connection_max = 2;
+  open(options);
+  const std::string out =
+      raw("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_THAT(out, HasSubstr("GET /2"));
+  EXPECT_EQ(out.find("GET /3"), std::string::npos);
+  std::vector<std::shared_ptr<net::Connection>> idle(10);
+  std::atomic<int> closed{0};
+  async::run_on(loop_, [&] {
+    for (auto& c : idle) {
+      net::Connection::Callbacks callbacks;
+      callbacks.closed = [&closed](const Error&) { ++closed; };
+      c = net::connect(loop_, {"127.0.0.1", server_->port()}, nullptr, std::move(callbacks));
+    }
+  });
+  for (int i = 0; i < 2'000 && closed < 7; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(closed, 7);
+  async::run_on(loop_, [&] {
+    for (auto& c : idle) c->abort();
+  });
+  for (int i = 0; i < 2'000 && closed < 10; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(closed, 10);
+}
+
+class DrainTest : public HttpTest {};
+
+TEST_F(DrainTest, StopLetsARunningRequestFinish) {
+  async::Event go_on(loop_);
+  std::promise<void> begun;
+  async::run_on(loop_, [&] {
+    auto opened = Server::open(
+        loop_, {"127.0.0.1", 0}, nullptr,
+        [&](Request) -> async::Task<Response> { return wait_then_answer(go_on, begun); }, metrics_);
+    ASSERT_TRUE(opened.ok());
+    server_ = std::move(*opened);
+  });
+  std::promise<Result<Response>> answer;
+  scope_.spawn("ask", ask_task({"GET", url("/")}, {}, answer));
+  begun.get_future().wait();
+  std::promise<bool> stopped;
+  std::thread stopper([&] { stopped.set_value(server_->stop(patience)); });
+  auto stop_result = stopped.get_future();
+  EXPECT_EQ(stop_result.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  EXPECT_EQ(ask({"GET", url("/")}).error().code, ErrorCode::unavailable) << "nobody new is let in";
+  go_on.notify();
+  const Result<Response> response = answer.get_future().get();
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_EQ(response->body, "late");
+  EXPECT_TRUE(stop_result.get());
+  stopper.join();
 }
 
 TEST_F(HttpTest, ASlowSenderIsEnded) {

@@ -48,6 +48,24 @@ Headers headers_of(const Fields& fields) {
   return out;
 }
 
+// What Beast lets pass and two readers could take for different messages (RFC 9112 sections 3.2, 6.1).
+template <class Message>
+Status check_header(const Message& message) {
+  const auto count = [&message](beast_http::field name) { return message.count(name); };
+  const std::size_t encodings = count(beast_http::field::transfer_encoding);
+  if (encodings > 0) {
+    const std::string coding(message[beast_http::field::transfer_encoding]);
+    if (encodings > 1 || !iequals(coding, "chunked") || message.version() < 11)
+      return Error(ErrorCode::invalid_argument, "not HTTP/1.1: a transfer encoding other than chunked");
+    if (count(beast_http::field::content_length) > 0)
+      return Error(ErrorCode::invalid_argument, "not HTTP/1.1: both a length and a transfer encoding");
+  }
+  const std::size_t hosts = count(beast_http::field::host);
+  if (hosts > 1 || (hosts == 0 && message.version() >= 11))
+    return Error(ErrorCode::invalid_argument, "not HTTP/1.1: it takes one Host");
+  return {};
+}
+
 // A header value of ours with a line break in it would be another header: it is cut there.
 std::string_view one_line(std::string_view value) { return value.substr(0, value.find_first_of("\r\n")); }
 
@@ -56,6 +74,7 @@ std::string_view one_line(std::string_view value) { return value.substr(0, value
 struct RequestParser::State {
   explicit State(ParserLimits l) : limits(l) { renew(); }
   void renew() {
+    header_checked = false;
     parser.emplace();
     parser->eager(true);
     parser->header_limit(limits.header_bytes_max);
@@ -65,13 +84,17 @@ struct RequestParser::State {
   std::optional<beast_http::request_parser<beast_http::string_body>> parser;
   std::string pending;
   bool header_too_large = false;
+  bool header_checked = false;
 };
 
 RequestParser::RequestParser(ParserLimits limits) : state_(std::make_unique<State>(limits)) {}
 RequestParser::~RequestParser() = default;
 
 Result<std::size_t> RequestParser::put(std::string_view bytes) {
-  return put_all(*state_->parser, state_->pending, bytes, state_->header_too_large);
+  const auto used = put_all(*state_->parser, state_->pending, bytes, state_->header_too_large);
+  if (!used || !has_header() || std::exchange(state_->header_checked, true)) return used;
+  if (const Status fine = check_header(state_->parser->get()); !fine) return fine.error();
+  return used;
 }
 bool RequestParser::has_header() const { return state_->parser->is_header_done(); }
 bool RequestParser::is_done() const { return state_->parser->is_done(); }

@@ -1,7 +1,8 @@
 // Incremental HTTP/1.1 parsers: bytes in, whole messages out. Beast behind a small face, so that its weight is in one
 // file.
 //
-// Strict: CRLF line ends; a message with both Content-Length and Transfer-Encoding is refused (request smuggling).
+// Strict, against request smuggling: CRLF line ends; no message with both Content-Length and Transfer-Encoding, none
+// with a coding other than chunked, HTTP/1.1 requests with exactly one Host.
 #pragma once
 
 #include <memory>

@@ -45,6 +45,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
     callbacks.open = [self](const net::TlsInfo&) { self->arm(self->server_->options.idle_timeout); };
     callbacks.data = [self](ByteView bytes) { self->on_data(as_text(bytes)); };
     callbacks.closed = [self](const Error&) { self->on_closed(); };
+    callbacks.drained = [self] { self->on_drained(); };
     connection_->set_callbacks(std::move(callbacks));
   }
 
@@ -64,8 +65,8 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
     std::weak_ptr<ServerConnection> weak = weak_from_this();
     timer_ = server_->scheduler.call_after(limit, [weak] {
       const auto self = weak.lock();
-      if (!self || self->busy_) return;
-      self->server_->refused(self->begun_ ? "slow" : "idle").add();
+      if (!self || (self->busy_ && !self->draining_)) return;
+      self->server_->refused(self->begun_ || self->draining_ ? "slow" : "idle").add();
       self->connection_->abort();
     });
   }
@@ -118,6 +119,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   static async::Task<void> run(std::shared_ptr<ServerConnection> self, Request request) {
     const std::chrono::nanoseconds start = self->server_->scheduler.steady_now();
     const std::string method = request.method;
+    const std::string path(request.path());  // without the query, which may hold a signature
     Response response = co_await self->server_->handler(std::move(request));
     const double seconds = std::chrono::duration<double>(self->server_->scheduler.steady_now() - start).count();
     self->server_->registry
@@ -128,10 +130,29 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
         .counter("fleetward_http_requests_total", "Requests answered.",
                  {{"server", self->server_->options.name}, {"status", std::to_string(response.status / 100) + "xx"}})
         .add();
-    self->busy_ = false;
+    log::debug("http_request", {{"server", self->server_->options.name},
+                                {"method", method},
+                                {"path", path},
+                                {"status", response.status},
+                                {"seconds", seconds}});
     if (self->closed_) co_return;
     self->send(response, self->keep_alive_ && !self->server_->stopping, self->to_head_);
-    if (!self->closing_) self->next();
+    self->after_answer();
+  }
+
+  // The next request waits until this one's answer is on its way: pipelining cannot heap up answers.
+  void after_answer() {
+    draining_ = !closing_ && !connection_->can_write();
+    busy_ = draining_;
+    if (draining_) return arm(server_->options.request_timeout);
+    if (!closing_) next();
+  }
+
+  void on_drained() {
+    if (!std::exchange(draining_, false)) return;
+    busy_ = false;
+    if (server_->stopping) return connection_->close();
+    next();
   }
 
   void send(const Response& response, bool keep_alive, bool to_head) {
@@ -158,6 +179,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   bool begun_ = false;
   bool continued_ = false;
   bool busy_ = false;
+  bool draining_ = false;  // the answer is written and waits for a slow reader
   bool keep_alive_ = true;
   bool to_head_ = false;
   bool closing_ = false;

@@ -114,6 +114,8 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::for_server(const TlsServer
 }
 
 Result<std::shared_ptr<const TlsContext>> TlsContext::for_client(const TlsClientConfig& config) {
+  // Without a name any server of that authority would do.
+  if (config.server_name.empty()) return Error(ErrorCode::invalid_argument, "a TLS client needs its server's name");
   std::shared_ptr<TlsContext> made(new TlsContext());
   made->context_ = new_context(TLS_client_method());
   made->server_name_ = config.server_name;
