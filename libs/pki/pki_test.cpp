@@ -20,7 +20,7 @@ using ::testing::Not;
 class PkiTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "pki-XXXXXX").string();
+    std::string pattern = (std::filesystem::temp_directory_path() / "pki-").string() + std::string(6, 'X');
     folder_ = ::mkdtemp(pattern.data());
     now_ = std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now());
     root_.certificate_pem = *make_root(root_.key, "Test root", now_, years(10), random_);

@@ -20,7 +20,7 @@ using Tx = store::Transaction;
 class CertificateRepositoryTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "certificates-XXXXXX").string();
+    std::string pattern = (std::filesystem::temp_directory_path() / "certificates-").string() + std::string(6, 'X');
     folder_ = ::mkdtemp(pattern.data());
     auto opened = store::open_sqlite_store(folder_ + "/store.db", metrics_);
     ASSERT_TRUE(opened.ok()) << opened.error().message;

@@ -235,7 +235,9 @@ async::Task<void> PkiService::State::run() {
     renew_responder_when_due();
     if (!signed_ones) log::error("signing_failed", {{"error", signed_ones.error().message}});
     if (!renewed) log::error("crl_failed", {{"error", renewed.error().message}});
-    if (!signed_ones || !renewed) co_await scope.sleep(pause_after_failure);
+    if (!signed_ones || !renewed) {
+      co_await scope.sleep(pause_after_failure);
+    }
     co_await wake->wait(look_every);
   }
 }

@@ -40,7 +40,7 @@ std::string run(const std::string& command) {
 class PkiServiceTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "pki-role-XXXXXX").string();
+    std::string pattern = (std::filesystem::temp_directory_path() / "pki-role-").string() + std::string(6, 'X');
     folder_ = ::mkdtemp(pattern.data());
     ASSERT_TRUE(bootstrap_authority(folder_, {"localhost"}, loop_.now(), random_).ok());
     auto opened = store::open_sqlite_store(folder_ + "/store.db", metrics_);
@@ -316,7 +316,7 @@ TEST_F(PkiServiceTest, StaleCrlFaultServesThePreviousBytes) {
 class BootstrapTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "authority-XXXXXX").string();
+    std::string pattern = (std::filesystem::temp_directory_path() / "authority-").string() + std::string(6, 'X');
     base_ = ::mkdtemp(pattern.data());
     folder_ = base_ + "/data/pki";
   }
