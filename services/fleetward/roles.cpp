@@ -1,7 +1,10 @@
 // How each role's service is made from settings and parts: nothing but wiring.
 #include <fmt/format.h>
 
+#include "core/text.hpp"
+#include "services/api/api.hpp"
 #include "services/detector/detector.hpp"
+#include "services/fleetward/files.hpp"
 #include "services/fleetward/process.hpp"
 #include "services/gateway/gateway.hpp"
 #include "services/historian/historian.hpp"
@@ -84,6 +87,39 @@ Result<runtime::Module> make_notifier(const Parts& parts) {
                          .stop = [service](Millis limit) { service->stop(limit); }};
 }
 
+Result<auth::Credentials> read_credentials(const Parts& parts) {
+  const std::string& folder = parts.settings.installation.data_dir;
+  const Result<std::string> token = read_file(folder + "/admin-token");
+  if (!token) return token.error();
+  const Result<std::string> key_text = read_file(folder + "/admin-aws.json");
+  if (!key_text) return key_text.error();
+  Result<auth::AccessKey> key = auth::access_key_from_json(*key_text);
+  if (!key) return key.error().with_context("admin-aws.json");
+  auth::Credentials credentials;
+  credentials.add_token(trim(*token), auth::administrator());
+  credentials.add_access_key(std::move(*key), auth::administrator());
+  return credentials;
+}
+
+Result<runtime::Module> make_api(const Parts& parts) {
+  const ApiSettings& s = parts.settings.api;
+  const Result<std::string> certificate = pki_file(parts, "server.crt");
+  if (!certificate) return certificate.error();
+  const Result<std::string> key = pki_file(parts, "server.key", true);
+  if (!key) return key.error();
+  Result<auth::Credentials> credentials = read_credentials(parts);
+  if (!credentials) return credentials.error().with_context("administrator's secrets (run `fleetward init`)");
+  api::ApiConfig config;
+  config.address = s.address;
+  config.port = static_cast<std::uint16_t>(s.port);
+  config.certificate_chain_pem = *certificate;
+  config.private_key_pem = *key;
+  config.installation = parts.settings.names();
+  config.mqtt_endpoint = parts.settings.gateway.public_host;
+  return module_of("api", std::make_shared<api::Api>(std::move(config), std::move(*credentials), parts.store, parts.bus,
+                                                     parts.bus, parts.control_loop, parts.metrics, parts.random));
+}
+
 Result<runtime::Module> make_gateway(const Parts& parts) {
   const Result<std::string> certificate = pki_file(parts, "server.crt");
   if (!certificate) return certificate.error();
@@ -104,6 +140,7 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
   config.private_key_pem = *key;
   config.client_ca_pem = *issuing + *root;
   config.resumption = s.resumption;
+  config.snapshot_folder = parts.settings.installation.data_dir + "/gateway";
   config.connections_max = static_cast<std::size_t>(s.connections_max);
   return module_of("gateway",
                    std::make_shared<gateway::Gateway>(std::move(config), parts.bus, parts.gateway_loop, parts.metrics));
@@ -116,7 +153,8 @@ const std::vector<Role>& all_roles() {
   static const std::vector<Role> roles{
       {"pki", make_pki},           {"historian", make_historian},
       {"notifier", make_notifier}, {"responder", make_responder},
-      {"detector", make_detector}, {"gateway", make_gateway},
+      {"detector", make_detector}, {"api", make_api},
+      {"gateway", make_gateway},
   };
   return roles;
 }
