@@ -22,14 +22,15 @@ std::string held(const json::Value& thing) {
   return out;
 }
 
-std::string yes_or_no(const json::Value& object, std::string_view member) {
-  const std::string text = text_of(object, member);
-  return text == "true" ? "yes" : text == "false" ? "no" : text;
+// The API leaves it out when no gateway said anything since its start.
+std::string connected(const json::Value& thing) {
+  const std::string text = text_of(thing, "connected");
+  return text == "true" ? "yes" : text == "false" ? "no" : "";
 }
 
 std::vector<Column> thing_columns() {
   return {member_column("NAME", "name"),
-          {"CONNECTED", [](const json::Value& thing) { return yes_or_no(thing, "connected"); }},
+          {"CONNECTED", connected},
           member_column("ALARMS", "activeViolations"),
           {"HELD", held},
           member_column("GROUPS", "groups"),
@@ -116,7 +117,7 @@ Command things_list_command() {
 Command things_show_command() {
   return {.name = "things show",
           .arguments = "DEVICE",
-          .summary = "Shows one thing: connection, alarms, holds, certificates",
+          .summary = "Shows one thing: alarms, holds, certificates",
           .detail = "example: fleetward things show cam-018",
           .arguments_min = 1,
           .arguments_max = 1,

@@ -117,7 +117,7 @@ Result<runtime::Module> make_api(const Parts& parts) {
   config.installation = parts.settings.names();
   config.mqtt_endpoint = parts.settings.gateway.public_host;
   return module_of("api", std::make_shared<api::Api>(std::move(config), std::move(*credentials), parts.store, parts.bus,
-                                                     parts.bus, parts.control_loop, parts.metrics, parts.random));
+                                                     parts.control_loop, parts.metrics, parts.random));
 }
 
 Result<runtime::Module> make_gateway(const Parts& parts) {
