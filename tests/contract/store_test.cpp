@@ -85,6 +85,27 @@ TEST_F(StoreTest, ParametersGoByNumberAndTextIsNeverSql) {
   EXPECT_EQ(count(), 1);
 }
 
+TEST_F(StoreTest, AMissingValueIsAnErrorNotNull) {
+  const Status refused = run([](Transaction& tx) -> Status {
+    const auto put = tx.execute("INSERT INTO things(name, n) VALUES($1, $2)", {std::string("a")});
+    return put.ok() ? Status() : Status(put.error());
+  });
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::internal);
+  EXPECT_EQ(count(), 0);
+}
+
+TEST_F(StoreTest, MoreRowsThanAreReadAtOnceAreAnError) {
+  const Status refused = run([](Transaction& tx) -> Status {
+    const auto rows =
+        tx.query("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n <= $1) SELECT n FROM c",
+                 {static_cast<std::int64_t>(store::rows_max)});
+    return rows.ok() ? Status() : Status(rows.error());
+  });
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::resource_exhausted);
+}
+
 TEST_F(StoreTest, NotifiesOnlyAfterACommit) {
   async::LoopThread loop("listener");
   {

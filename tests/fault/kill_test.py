@@ -14,10 +14,12 @@ POINTS = ["gateway.after_append", "detector.after_violation", "detector.before_c
           "responder.before_verify", "relay.after_append", "notifier.after_post"]
 
 
-def violations_in_log(server):
-    """In-alarm events that stand on the bus, by violation id: from a copy of the bus file, as an outsider would look."""
-    out = run(FLEETWARD, "replay", "--violations-on-bus", server.data / "bus" / "bus.db", check=False).stdout
-    return [json.loads(line) for line in out.splitlines() if line.strip()]
+def alarms_on_the_bus(server, thing):
+    """In-alarm events of the thing that stand on the bus, from a copy of its file, as an outsider would look; by violation id."""
+    out = run(FLEETWARD, "replay", "--recorded", server.data / "bus" / "bus.db").stdout
+    events = [json.loads(line) for line in out.splitlines() if line.strip()]
+    return {e["data"]["violationId"] for e in events
+            if e["data"]["thingName"] == thing and e["data"]["violationEventType"] == "in-alarm"}
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -50,3 +52,4 @@ def test_killed_at(installation, point):
     server.start()
     assert publish(server, "k1", report(5), check=False).returncode != 0
     assert server.stop() == 0
+    assert len(alarms_on_the_bus(server, "k1")) == 1
