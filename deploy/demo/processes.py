@@ -39,6 +39,16 @@ def signal_group(pid, number):
         pass  # it ended by itself meanwhile
 
 
+def server_started_again(lock, config):
+    """The pid of a server that somebody started again on the demo's data, after a crash of ours; None without one."""
+    try:
+        pid = int(pathlib.Path(lock).read_text().split()[0])
+        command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError, IndexError):
+        return None
+    return pid if str(config).encode() in command else None
+
+
 class Processes:
     """Processes of one demo, noted in a file so that a later `--down` finds them."""
 
@@ -51,6 +61,10 @@ class Processes:
 
     def alive(self):
         return [(name, pid) for name, pid, began in self.running if began is not None and start_time(pid) == began]
+
+    def adopt(self, name, pid):
+        """Takes in a process that was not started here, so that it is stopped with the others."""
+        self.running.append((name, pid, start_time(pid)))
 
     def start(self, name, command, log, stdout=None, env=None):
         """`stdout`: a file for standard output alone; otherwise both go to `log`."""
@@ -99,13 +113,16 @@ class Processes:
                 return child.poll() is not None
             return start_time(pid) != began
 
-        signal_group(pid, signal.SIGTERM)
+        if os.getpgid(pid) == pid:
+            signal_group(pid, signal.SIGTERM)
+        else:  # one that was adopted may share its group with others
+            os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         while not gone() and time.monotonic() < deadline:
             time.sleep(0.02)
         if gone():
             return True
-        signal_group(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         if child is not None:
             child.wait()
         return False

@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
-from processes import Processes, free_ports  # noqa: E402
+from processes import Processes, free_ports, server_started_again  # noqa: E402
 from story import Story  # noqa: E402
 
 READY_SECONDS = 40
@@ -201,6 +201,12 @@ def show(place, processes, options):
     return story
 
 
+def adopt_restarted(processes, folder):
+    pid = server_started_again(folder / "data" / "bus" / "bus.db.lock", folder / "fleetward.yaml")
+    if pid is not None and pid not in [running for _, running in processes.alive()]:
+        processes.adopt("fleetward", pid)
+
+
 def down(processes):
     alive = processes.alive()
     if not alive:
@@ -236,6 +242,7 @@ def main():
     folder = ROOT / "build" / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     processes = Processes(folder / "processes.json")
+    adopt_restarted(processes, folder)
     if options.down:
         return down(processes)
     if processes.alive():

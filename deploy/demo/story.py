@@ -5,12 +5,14 @@ import pathlib
 import ssl
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.parse
 import urllib.request
 
 STAGE_SECONDS = 30
 CLIENT_SECONDS = 60
+LINE_COLUMNS = 110
 
 
 class Story:
@@ -33,7 +35,8 @@ class Story:
         print(f"{int(seconds) // 60:02}:{seconds % 60:05.2f}  {text}", flush=True)
 
     def more(self, text):
-        print(f"          {text}", flush=True)
+        for line in textwrap.wrap(text, LINE_COLUMNS, break_on_hyphens=False, break_long_words=False) or [""]:
+            print(f"          {line}", flush=True)
 
     def command(self, words):
         """Shows a command as one would type it."""
@@ -170,12 +173,12 @@ class Story:
         cut = self.wait("the cut", lambda: self.device_event("disconnected", thing=self.attacked))
         code = f" (MQTT reason 0x{cut['reason_code']:02X})" if cut.get("reason_code") else ""
         self.say(f"       its session is cut{code}: seen by the device", cut["time"] / 1000)
-        refused = self.wait("the refused reconnect", lambda: self.device_event("refused", thing=self.attacked))
-        code = f" (code 0x{refused['code']:02X})" if refused.get("code") else ""
-        self.say(f"       it comes back and is refused{code}: seen by the device", refused["time"] / 1000)
         action = self.wait("the proof", lambda: self.action("isolate", "in_effect"))
         self.say("       verified: a probe, connecting as that device, was refused at the public listener, and no session is left",
                  self.mark(action, "verified"))
+        refused = self.wait("the refused reconnect", lambda: self.device_event("refused", thing=self.attacked))
+        code = f" (code 0x{refused['code']:02X})" if refused.get("code") else ""
+        self.say(f"       it comes back by itself and is refused{code}: seen by the device", refused["time"] / 1000)
         return action
 
     def mark(self, action, name):
