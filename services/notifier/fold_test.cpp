@@ -1,0 +1,85 @@
+// How steps of actions become incidents in the store, without a running role.
+#include "services/notifier/notifier_fixture.hpp"
+
+namespace fleetward::notifier {
+namespace {
+
+using namespace testing_support;  // the fixture is there for this file
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
+class FoldTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = fs::temp_directory_path() / fmt::format("fw_fold_{}_{}", ::getpid(), counter_++);
+    fs::create_directories(dir_);
+    fw_ = std::make_unique<Installation>(dir_);
+  }
+  void TearDown() override {
+    fw_.reset();
+    fs::remove_all(dir_);
+  }
+  fs::path dir_;
+  std::unique_ptr<Installation> fw_;
+  static inline int counter_ = 0;
+};
+
+TEST_F(FoldTest, ABacklogThatOpensAndClosesIsFoldedAtOnce) {
+  ASSERT_TRUE(fw_->fold({step("a1", "cam1", ActionState::executing), step("a1", "cam1", ActionState::released, 2),
+                         step("a2", "cam1", ActionState::executing), step("a2", "cam1", ActionState::released, 2),
+                         step("a3", "cam1", ActionState::executing), step("a4", "cam2", ActionState::refused)})
+                  .ok());
+  EXPECT_THAT(fw_->incidents(false), SizeIs(2));
+  EXPECT_THAT(fw_->incidents(true), SizeIs(1));
+  EXPECT_THAT(fw_->published(), SizeIs(3)) << "each incident that changed, once";
+}
+
+TEST_F(FoldTest, WindowAndEntrySeparateIncidents) {
+  fleet::ActionEvent late = step("a2", "cam2", ActionState::executing);
+  late.time += Millis(11 * 60'000);
+  fleet::ActionEvent other = step("a3", "cam3", ActionState::executing);
+  other.action.entry = "restrict-noisy";
+  fleet::ActionEvent next = step("a4", "cam1", ActionState::awaiting_approval);
+  next.time += Millis(60 * 60'000);
+  next.action.level = HoldLevel::revoke;
+  next.action.follows = "a1";
+  ASSERT_TRUE(fw_->fold({step("a1", "cam1", ActionState::in_effect), late, other, next}).ok());
+  const auto incidents = fw_->incidents();
+  ASSERT_THAT(incidents, SizeIs(3));
+  const auto of_first =
+      std::find_if(incidents.begin(), incidents.end(), [](const auto& i) { return i.members.front().action == "a1"; });
+  ASSERT_NE(of_first, incidents.end());
+  EXPECT_THAT(of_first->members, SizeIs(2)) << "the next step belongs to the same incident, whenever it comes";
+}
+
+TEST_F(FoldTest, AnIncidentHasALimitAndSoHasItsRecord) {
+  for (int batch = 0; batch < 5; ++batch) {
+    std::vector<fleet::ActionEvent> events;
+    for (int i = 0; i < 500; ++i) {
+      const int n = batch * 500 + i;
+      events.push_back(step(fmt::format("a{}", n), fmt::format("cam{}", n), ActionState::awaiting_approval));
+      events.back().action.reason = std::string(5'000, 'r');
+    }
+    ASSERT_TRUE(fw_->fold(events).ok());
+  }
+  std::vector<std::size_t> sizes;
+  for (const auto& i : fw_->incidents(true)) sizes.push_back(i.members.size());
+  std::sort(sizes.begin(), sizes.end());
+  EXPECT_THAT(sizes, ElementsAre(500U, 2'000U));
+  for (const std::string& record : fw_->published()) EXPECT_LT(record.size(), bus::record_bytes_max / 2);
+}
+
+TEST_F(FoldTest, OldIncidentsAreForgottenAndOpenOnesAreNot) {
+  ASSERT_TRUE(fw_->fold({step("a1", "cam1", ActionState::executing), step("a1", "cam1", ActionState::released, 2),
+                         step("a2", "cam2", ActionState::executing)})
+                  .ok());
+  const auto removed = fw_->in_store<std::int64_t>([](store::Transaction& tx) {
+    return repository::prune_incidents(tx, now() + repository::incidents_kept + Millis(1'000));
+  });
+  EXPECT_EQ(removed.value_or(0), 1);
+  ASSERT_THAT(fw_->incidents(), SizeIs(1));
+  EXPECT_TRUE(fw_->incidents()[0].open);
+}
+
+}  // namespace
+}  // namespace fleetward::notifier
