@@ -155,12 +155,4 @@ PageText page_text(const fleet::Incident& incident) {
   return text;
 }
 
-json::Value to_json_for_people(const fleet::Incident& incident) {
-  const PageText text = page_text(incident);
-  json::Value out = fleet::to_json(incident);
-  out["title"] = text.summary;
-  out["text"] = text.description;
-  return out;
-}
-
 }  // namespace fleetward::incident

@@ -36,7 +36,4 @@ struct PageText {
 // Device text is made printable; what is left out is told by number.
 PageText page_text(const fleet::Incident& incident);
 
-// The incident as people look it up: its JSON with `title` and `text`.
-json::Value to_json_for_people(const fleet::Incident& incident);
-
 }  // namespace fleetward::incident
