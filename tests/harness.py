@@ -121,7 +121,6 @@ class Fleetward:
         self.token = (self.data / "admin-token").read_text().strip()
 
     def write_config(self, mode, settings):
-        import yaml
         config = {
             "fleetward": {"data_dir": str(self.data), "account": ACCOUNT, "region": REGION},
             "api": {"address": "127.0.0.1", "port": self.api_port},
@@ -133,7 +132,7 @@ class Fleetward:
         }
         for section, values in settings.items():
             config.setdefault(section, {}).update(values)
-        self.config.write_text(yaml.safe_dump(config))
+        self.config.write_text(json.dumps(config))
 
     # ---- the process
 

@@ -20,7 +20,7 @@ struct IncidentMember {
 
 struct Incident {
   std::string id;
-  std::string entry;     // playbook entry; "by-hand"
+  std::string entry;  // playbook entry; "by-hand"
   Instant window_start;
   bool open = true;
   std::string severity;  // as it was when it opened: part of its page's identity

@@ -12,9 +12,9 @@ struct AuditEntry {
   Instant at;
   std::string actor;
   std::string operation;
-  std::string target;      // the path that was called
+  std::string target;  // the path that was called
   std::string request_id;
-  std::string source;      // address of the caller
+  std::string source;  // address of the caller
 };
 Status write_audit(store::Transaction& tx, const AuditEntry& entry);
 

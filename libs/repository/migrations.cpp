@@ -12,12 +12,8 @@ namespace fleetward::repository {
 
 const std::vector<store::Migration>& all_migrations() {
   static const std::vector<store::Migration> steps = {
-      {1, "outbox", schema_outbox},
-      {2, "registry", schema_registry},
-      {3, "certificates", schema_certificates},
-      {4, "actions", schema_actions},
-      {5, "incidents", schema_incidents},
-      {6, "violations", schema_violations},
+      {1, "outbox", schema_outbox},   {2, "registry", schema_registry},   {3, "certificates", schema_certificates},
+      {4, "actions", schema_actions}, {5, "incidents", schema_incidents}, {6, "violations", schema_violations},
       {7, "audit", schema_audit},
   };
   return steps;
