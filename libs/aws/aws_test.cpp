@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "aws/page_token.hpp"
 #include "aws/routes.hpp"
 #include "aws/sigv4.hpp"
 
@@ -54,6 +55,80 @@ TEST(SigV4, RefusesEveryChange) {
   EXPECT_FALSE(refused([](auto&) {}));
 }
 
+http::Request with_authorization(const std::string& value) {
+  http::Request r = suite_request();
+  r.headers[2].value = value;
+  return r;
+}
+
+TEST(SigV4, MalformedHeadersAreRefused) {
+  const std::string good = suite_request().headers[2].value;
+  const auto replaced = [&good](const std::string& from, const std::string& to) {
+    std::string out = good;
+    out.replace(out.find(from), from.size(), to);
+    return out;
+  };
+  for (const std::string& bad :
+       {std::string(), std::string("AWS4-HMAC-SHA256"), std::string("AWS4-HMAC-SHA256 ,,,="),
+        std::string("AWS4-HMAC-SHA256 Credential=a/b/c/d/aws4_request"), replaced("aws4_request", "aws3_request"),
+        replaced("/us-east-1/", "/"), replaced("host;x-amz-date", "x-amz-date"), replaced("host;x-amz-date", "host"),
+        good + std::string(10'000, 'a')}) {
+    EXPECT_EQ(read_authorization(with_authorization(bad)).error().code, ErrorCode::unauthenticated)
+        << bad.substr(0, 99);
+  }
+  for (const std::string& wrong : {replaced("Signature=b9", "Signature=c9"), replaced("Signature=b9", "Signature="),
+                                   replaced("/20150830/", "/20150831/"), replaced("/20150830/", "//"),
+                                   replaced("/us-east-1/", "/eu-central-1/")}) {
+    const http::Request r = with_authorization(wrong);
+    const auto claim = read_authorization(r);
+    ASSERT_TRUE(claim.ok()) << wrong;
+    EXPECT_EQ(verify_signature(r, *claim, suite_secret, suite_time).error().code, ErrorCode::unauthenticated) << wrong;
+  }
+}
+
+TEST(SigV4, WhatDecidesMustBeSigned) {
+  http::Request r = suite_request();
+  r.headers.push_back({"x-amzn-principal", "arn:aws:iot:eu-central-1:000000000000:cert/ab"});
+  EXPECT_THAT(read_authorization(r).error().message, HasSubstr("x-amzn-principal must be among the signed headers"));
+  r = suite_request();
+  r.headers.push_back({"amz-sdk-invocation-id", "clients send this unsigned"});
+  EXPECT_TRUE(read_authorization(r).ok());
+  r.headers.push_back({"X-Amz-Security-Token", "temporary"});
+  EXPECT_THAT(read_authorization(r).error().message, testing::StartsWith("The security token"));
+}
+
+TEST(SigV4, ASecondHeaderOfTheSameNameIsSeen) {
+  http::Request r = suite_request();
+  const auto claim = read_authorization(r);
+  r.headers.push_back({"Host", "evil.example"});
+  EXPECT_FALSE(verify_signature(r, *claim, suite_secret, suite_time).ok());
+}
+
+TEST(SigV4, TheScopeIsOurs) {
+  const auto claim = read_authorization(suite_request());
+  EXPECT_TRUE(check_scope(*claim, "us-east-1", "service").ok());
+  EXPECT_THAT(check_scope(*claim, "eu-central-1", "service").error().message, HasSubstr("region eu-central-1"));
+  EXPECT_FALSE(check_scope(*claim, "us-east-1", "iot").ok());
+}
+
+// Signed by botocore 1.45, not by us.
+TEST(SigV4, EncodesThePathOnceMoreAndSortsTheQuery) {
+  http::Request r;
+  r.method = "GET";
+  r.target = "/things/a%3Ab/principals?maxResults=5&a=%20x";
+  r.headers = {
+      {"Host", "localhost:8443"},
+      {"X-Amz-Date", "20261124T082622Z"},
+      {"Authorization",
+       "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLEEXAMPLE22/20261124/eu-central-1/iot/aws4_request, "
+       "SignedHeaders=host;x-amz-date, Signature=08aa4203de545d4f926d4f3febf30977bb411522d508ed4b3aad4484483ed469"}};
+  const auto claim = read_authorization(r);
+  ASSERT_TRUE(claim.ok());
+  EXPECT_TRUE(
+      verify_signature(r, *claim, "a secret of forty characters, or nearly", *parse_rfc3339("2026-11-24T08:30:00Z"))
+          .ok());
+}
+
 const RouteTable& table() {
   static const RouteTable t({
       {"DescribeThing",
@@ -75,8 +150,10 @@ const RouteTable& table() {
        auth::Right::write,
        {{"thingName", In::path, Kind::name, true},
         {"n", In::body, Kind::integer, true, 0, 9},
-        {"flag", In::body, Kind::boolean}},
+        {"flag", In::body, Kind::boolean},
+        {"choice", In::body, Kind::text, false, 0, 9, "A|B"}},
        4},
+      {"Special", "POST", "/things/special", auth::Right::write, {}, 5},
   });
   return t;
 }
@@ -117,6 +194,53 @@ TEST(Routes, AllProblemsOfARequestAtOnce) {
   EXPECT_FALSE(read_arguments(*table().find(list), list).ok());
   const auto broken = request("POST", "/things/a", "{");
   EXPECT_FALSE(read_arguments(*table().find(broken), broken).ok());
+}
+
+TEST(Routes, ALiteralWinsOverAParameter) {
+  EXPECT_EQ((*table().find(request("POST", "/things/special"))).route->operation, "Special");
+  EXPECT_EQ((*table().find(request("POST", "/things/specia"))).route->operation, "Create");
+  EXPECT_EQ((*table().find(request("GET", "/things/special"))).route->operation, "DescribeThing");
+}
+
+TEST(Routes, PathsThatOthersMightRewriteMatchNothing) {
+  for (const char* path :
+       {"", "/", "things", "//things", "/things/", "/things//", "/things/..", "/things/.", "/./things"})
+    EXPECT_EQ(table().find(request("GET", path)).error().code, ErrorCode::not_found) << path;
+  EXPECT_EQ((*table().find(request("GET", "/things/%2e%2e"))).path.at("thingName"), "..");
+}
+
+TEST(Routes, WhatIsNotKnownIsRefused) {
+  const auto refusal = [](const http::Request& r) { return read_arguments(*table().find(r), r).error().message; };
+  EXPECT_THAT(refusal(request("GET", "/things?maxResult=3")), HasSubstr("maxResult is not a parameter"));
+  EXPECT_THAT(refusal(request("GET", "/things?maxResults=3&maxResults=4")), HasSubstr("given twice"));
+  EXPECT_THAT(refusal(request("POST", "/things/a", R"({"n":1,"tags":[]})")), HasSubstr("tags is not supported"));
+  EXPECT_THAT(refusal(request("POST", "/things/a", R"({"n":1,"choice":"C"})")), HasSubstr("one of A, B"));
+  EXPECT_THAT(refusal(request("POST", "/things/a", R"({"n":1.0})")), HasSubstr("n has the wrong type"));
+  EXPECT_THAT(refusal(request("POST", "/things/a", "[]")), HasSubstr("not a JSON object"));
+  EXPECT_THAT(refusal(request("POST", "/things/a", "{}")), HasSubstr("n is required"));
+  EXPECT_FALSE(refusal(request("POST", "/things/a", std::string(100, '['))).empty());
+  EXPECT_EQ(refusal(request("GET", "/things?\x1b[2J=1")).find('\x1b'), std::string::npos);
+  const auto good = request("POST", "/things/a", R"({"n":1,"choice":"B","flag":null})");
+  EXPECT_TRUE(read_arguments(*table().find(good), good).ok());
+}
+
+TEST(Pages, TokensAreBoundToTheirList) {
+  const std::string token = make_page_token("ListThings|", "cam-1");
+  EXPECT_EQ(*read_page_token("ListThings|", token), "cam-1");
+  EXPECT_EQ(*read_page_token("ListThings|", ""), "");
+  EXPECT_FALSE(read_page_token("ListThings|type=a", token).ok());
+  for (const std::string& bad :
+       {std::string("x"), token + "A", token.substr(1), std::string(5000, 'A'), std::string("=")})
+    EXPECT_EQ(read_page_token("ListThings|", bad).error().code, ErrorCode::invalid_argument) << bad.substr(0, 50);
+  EXPECT_EQ(*read_page_token("s", make_page_token("s", "\xff\x00 any bytes")), "\xff");
+}
+
+TEST(Errors, TheStateErrorOfAnOperation) {
+  const Error error(ErrorCode::failed_precondition, "x");
+  EXPECT_EQ(aws_error(error, "id").status, 400);
+  const auto r = aws_error(error, "id", "CertificateStateException");
+  EXPECT_EQ(r.status, 406);
+  EXPECT_EQ(*http::find_header(r.headers, "x-amzn-errortype"), "CertificateStateException");
 }
 
 TEST(Errors, HaveTheNamesThatClientsCatch) {

@@ -18,6 +18,30 @@ bool is_parameter(const std::string& segment) {
   return segment.size() > 2 && segment.front() == '{' && segment.back() == '}';
 }
 
+// Whether some path fits both.
+bool overlap(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (!is_parameter(a[i]) && !is_parameter(b[i]) && a[i] != b[i]) return false;
+  }
+  return true;
+}
+
+// Of two that overlap: the one with a literal where the other has a parameter, from the left. None: they are alike.
+std::optional<bool> is_closer(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (is_parameter(a[i]) != is_parameter(b[i])) return !is_parameter(a[i]);
+  }
+  return std::nullopt;
+}
+
+// "." and ".." may be rewritten on the way by others, and an empty segment may vanish.
+bool is_plain(const std::vector<std::string>& segments) {
+  return segments.size() > 1 && segments.front().empty() &&
+         std::none_of(segments.begin() + 1, segments.end(),
+                      [](const std::string& s) { return s.empty() || s == "." || s == ".."; });
+}
+
 std::optional<std::int64_t> integer_of(std::string_view text) {
   std::int64_t n = 0;
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), n);
@@ -54,9 +78,11 @@ class Taker {
       case Kind::text:
       case Kind::any:
         if (!is_utf8(*given) || static_cast<std::int64_t>(given->size()) < m.min ||
-            static_cast<std::int64_t>(given->size()) > m.max) {
+            static_cast<std::int64_t>(given->size()) > m.max || given->find('\0') != std::string::npos) {
           return wrong(m, fmt::format("must have {} to {} bytes of UTF-8", m.min, m.max));
         }
+        if (!m.choices.empty() && !is_choice(m, *given))
+          return wrong(m, fmt::format("must be one of {}", fmt::join(split(m.choices, '|'), ", ")));
         into_.texts[name] = *given;
         return;
       case Kind::integer: {
@@ -83,6 +109,8 @@ class Taker {
     const auto found = body.find(m.name);
     if (found == body.end() || found->is_null()) return take(m, std::nullopt);
     if (m.kind == Kind::any) return;
+    // Whole numbers only: 3.0 and 1e2 are not how a client sends them.
+    if (m.kind == Kind::integer && !found->is_number_integer()) return wrong(m, "has the wrong type");
     if (m.kind == Kind::boolean                                  ? !found->is_boolean()
         : (m.kind == Kind::integer || m.kind == Kind::timestamp) ? !found->is_number()
                                                                  : !found->is_string()) {
@@ -91,16 +119,42 @@ class Taker {
     take(m, found->is_string() ? found->get<std::string>() : json::dump(*found));
   }
 
+  void refuse(std::string_view name, std::string_view what) {
+    problems_.push_back(fmt::format("{} {}", printable(name, 64), what));
+  }
+
   [[nodiscard]] Status finish() const {
     if (problems_.empty()) return {};
     return Error(ErrorCode::invalid_argument, fmt::format("{}", fmt::join(problems_, "; ")));
   }
 
  private:
+  static bool is_choice(const Member& m, std::string_view given) {
+    const auto words = split(m.choices, '|');
+    return std::find(words.begin(), words.end(), given) != words.end();
+  }
   void wrong(const Member& m, std::string_view what) { problems_.push_back(fmt::format("{} {}", m.name, what)); }
   Arguments& into_;
   std::vector<std::string> problems_;
 };
+
+bool knows(const Route& route, In in, std::string_view name) {
+  return std::any_of(route.members.begin(), route.members.end(),
+                     [&](const Member& m) { return m.in == in && m.name == name; });
+}
+
+// What nobody asked for, and what is given twice (then two readers could see two values).
+void refuse_unknown(const Route& route, const std::vector<std::pair<std::string, std::string>>& query,
+                    const json::Value& body, Taker& taker) {
+  std::set<std::string_view> seen;
+  for (const auto& [name, value] : query) {
+    if (!knows(route, In::query, name)) taker.refuse(name, "is not a parameter of this operation");
+    else if (!seen.insert(name).second) taker.refuse(name, "is given twice");
+  }
+  for (const auto& [name, value] : body.items()) {
+    if (!knows(route, In::body, name)) taker.refuse(name, "is not supported by this operation");
+  }
+}
 
 std::string_view exception_of(ErrorCode code) {
   switch (code) {
@@ -165,33 +219,45 @@ bool Arguments::boolean(std::string_view name, bool other) const {
 }
 
 RouteTable::RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {
-  for (const Route& r : routes_) compiled_.push_back({segments_of(r.path)});
+  for (const Route& r : routes_) {
+    Compiled next{segments_of(r.path)};
+    for (std::size_t i = 0; i < compiled_.size(); ++i) {
+      const auto& other = compiled_[i].segments;
+      if (routes_[i].method == r.method && overlap(other, next.segments) && !is_closer(other, next.segments))
+        std::abort();
+    }
+    compiled_.push_back(std::move(next));
+  }
 }
 
 Result<RouteTable::Match> RouteTable::find(const http::Request& request) const {
   const auto segments = segments_of(request.path());
+  const Error none(ErrorCode::not_found, "there is no such operation");
+  if (!is_plain(segments)) return none;
   bool path_exists = false;
+  std::optional<std::size_t> best;
   for (std::size_t i = 0; i < routes_.size(); ++i) {
     const auto& wanted = compiled_[i].segments;
-    if (wanted.size() != segments.size()) continue;
-    Match match{&routes_[i], {}};
-    bool same = true;
-    for (std::size_t k = 0; same && k < wanted.size(); ++k) {
-      if (!is_parameter(wanted[k])) {
-        same = wanted[k] == segments[k];
-        continue;
-      }
-      const auto value = percent_decode(segments[k]);
-      same = value.ok() && !value->empty();
-      if (same) match.path[wanted[k].substr(1, wanted[k].size() - 2)] = *value;
-    }
+    bool same = wanted.size() == segments.size();
+    for (std::size_t k = 0; same && k < wanted.size(); ++k) same = is_parameter(wanted[k]) || wanted[k] == segments[k];
     if (!same) continue;
     path_exists = true;
-    if (routes_[i].method == request.method) return match;
+    if (routes_[i].method != request.method) continue;
+    if (!best || is_closer(wanted, compiled_[*best].segments).value_or(false)) best = i;
   }
-  if (path_exists)
+  if (!best) {
+    if (!path_exists) return none;
     return Error(ErrorCode::unsupported, fmt::format("{} is not possible here", printable(request.method, 16)));
-  return Error(ErrorCode::not_found, "there is no such operation");
+  }
+  Match match{&routes_[*best], {}};
+  const auto& wanted = compiled_[*best].segments;
+  for (std::size_t k = 0; k < wanted.size(); ++k) {
+    if (!is_parameter(wanted[k])) continue;
+    auto value = percent_decode(segments[k]);
+    if (!value) return none;
+    match.path[wanted[k].substr(1, wanted[k].size() - 2)] = std::move(*value);
+  }
+  return match;
 }
 
 Result<Arguments> read_arguments(const RouteTable::Match& match, const http::Request& request) {
@@ -200,11 +266,12 @@ Result<Arguments> read_arguments(const RouteTable::Match& match, const http::Req
   const auto query = request.query_pairs();
   if (!query) return query.error();
   if (!trim(request.body).empty()) {
-    auto body = json::parse(request.body);
+    auto body = json::parse(request.body, {.bytes_max = body_bytes_max});
     if (!body) return body.error().with_context("body");
     if (!body->is_object()) return Error(ErrorCode::invalid_argument, "the body is not a JSON object");
     arguments.body = std::move(*body);
   }
+  refuse_unknown(*match.route, *query, arguments.body, taker);
   for (const Member& m : match.route->members) {
     if (m.in == In::body) {
       taker.take_json(m, arguments.body);
@@ -222,14 +289,20 @@ Result<Arguments> read_arguments(const RouteTable::Match& match, const http::Req
   return arguments;
 }
 
-http::Response aws_error(const Error& error, const std::string& request_id) {
+http::Response aws_error(const Error& error, const std::string& request_id, std::string_view state_error) {
   std::string_view type = exception_of(error.code);
+  int status = aws_status(error.code);
+  if (error.code == ErrorCode::failed_precondition) {
+    type = state_error;
+    if (state_error == "CertificateStateException") status = 406;
+    if (state_error == "DeleteConflictException") status = 409;
+  }
   if (error.code == ErrorCode::unauthenticated && error.message.starts_with("Missing"))
     type = "MissingAuthenticationTokenException";
   if (error.code == ErrorCode::unauthenticated && error.message.starts_with("The security token"))
     type = "UnrecognizedClientException";
   return {
-      aws_status(error.code),
+      status,
       {{"Content-Type", "application/json"}, {"x-amzn-ErrorType", std::string(type)}, {"x-amzn-RequestId", request_id}},
       json::dump({{"message", error.message}, {"__type", type}})};
 }

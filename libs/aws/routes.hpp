@@ -1,5 +1,7 @@
 // The one table of operations: for each its name, method, path, right, and the members that are checked before its
-// handler sees them. Routing is on the raw path, so an ARN in a segment stays one segment. Pure.
+// handler sees them. Routing is on the raw path, so an ARN in a segment stays one segment; a literal segment wins over
+// a parameter. What an operation does not know is refused: a member that is left out silently could be the one that
+// mattered. Pure. Limits: body_bytes_max, each member's own.
 #pragma once
 
 #include <map>
@@ -10,6 +12,8 @@
 #include "http/message.hpp"
 
 namespace fleetward::aws {
+
+inline constexpr std::size_t body_bytes_max = 1 << 20;
 
 enum class In { path, query, header, body };
 enum class Kind {
@@ -28,6 +32,7 @@ struct Member {
   bool required = false;
   std::int64_t min = 0;
   std::int64_t max = 4096;
+  std::string_view choices = {};  // "A|B|C": one of them
 };
 
 struct Route {
@@ -37,6 +42,8 @@ struct Route {
   auth::Right right = auth::Right::read;
   std::vector<Member> members;
   std::size_t id = 0;  // the owner's: which handler
+  // What failed_precondition is called here: CertificateStateException, DeleteConflictException, …
+  std::string_view state_error = "InvalidRequestException";
 };
 
 // The checked members of one request, by name. Absent ones are not there.
@@ -54,6 +61,7 @@ struct Arguments {
 
 class RouteTable {
  public:
+  // Two routes that no request could tell apart are a bug and end the process.
   explicit RouteTable(std::vector<Route> routes);
 
   struct Match {
@@ -76,7 +84,8 @@ class RouteTable {
 Result<Arguments> read_arguments(const RouteTable::Match& match, const http::Request& request);
 
 // Errors as rest-json clients know them (reference section 5.2), and as problem details (RFC 9457) for /v1.
-http::Response aws_error(const Error& error, const std::string& request_id);
+http::Response aws_error(const Error& error, const std::string& request_id,
+                         std::string_view state_error = "InvalidRequestException");
 http::Response problem(const Error& error, const std::string& request_id);
 
 }  // namespace fleetward::aws

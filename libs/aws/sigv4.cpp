@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view algorithm = "AWS4-HMAC-SHA256";
 constexpr std::size_t signed_headers_max = 50;
+constexpr std::size_t authorization_bytes_max = 8192;
 
 Error refuse(std::string text) { return Error(ErrorCode::unauthenticated, std::move(text)); }
 
@@ -18,6 +19,35 @@ std::string header_value(std::string_view value) {
   std::string out;
   for (const char c : trim(value)) {
     if (c != ' ' || out.empty() || out.back() != ' ') out += c;
+  }
+  return out;
+}
+
+bool is_signed(const SignedBy& claim, std::string_view name) {
+  return std::find(claim.signed_headers.begin(), claim.signed_headers.end(), name) != claim.signed_headers.end();
+}
+
+// What decides what the request does must be under the signature, or somebody on the way could change it.
+Status check_signed_headers(const http::Request& request, const SignedBy& claim) {
+  if (claim.signed_headers.size() > signed_headers_max) return refuse("too many signed headers");
+  for (const std::string_view name : {"host", "x-amz-date"}) {
+    if (!is_signed(claim, name)) return refuse(fmt::format("{} must be among the signed headers", name));
+  }
+  for (const http::Header& h : request.headers) {
+    const std::string name = to_lower(h.name);
+    const bool decides = name.starts_with("x-amz-") || name.starts_with("x-amzn-");
+    if (decides && name != "x-amzn-trace-id" && !is_signed(claim, name))
+      return refuse(fmt::format("{} must be among the signed headers", printable(name, 64)));
+  }
+  return {};
+}
+
+// All values of that name in order, joined by commas: a second one cannot hide behind the first.
+std::optional<std::string> signed_value(const http::Headers& headers, std::string_view name) {
+  std::optional<std::string> out;
+  for (const http::Header& h : headers) {
+    if (!iequals(h.name, name)) continue;
+    out = out ? fmt::format("{},{}", *out, header_value(h.value)) : header_value(h.value);
   }
   return out;
 }
@@ -38,9 +68,9 @@ Result<std::string> canonical_request(const http::Request& request, const Signed
   if (!query) return query.error();
   std::string headers;
   for (const std::string& name : claim.signed_headers) {
-    const std::string* value = request.header(name);
-    if (value == nullptr) return refuse("a signed header is missing: " + printable(name, 64));
-    headers += fmt::format("{}:{}\n", name, header_value(*value));
+    const auto value = signed_value(request.headers, name);
+    if (!value) return refuse("a signed header is missing: " + printable(name, 64));
+    headers += fmt::format("{}:{}\n", name, *value);
   }
   return fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.method, percent_encode(request.path(), true), *query, headers,
                      fmt::join(claim.signed_headers, ";"), crypto::sha256_hex(request.body));
@@ -63,6 +93,7 @@ bool looks_signed(const http::Request& request) {
 Result<SignedBy> read_authorization(const http::Request& request) {
   const std::string* header = request.header("Authorization");
   if (header == nullptr || !header->starts_with(algorithm)) return refuse("Missing Authentication Token");
+  if (header->size() > authorization_bytes_max) return refuse("the Authorization header is too long");
   std::map<std::string, std::string> parts;
   for (const std::string_view part : split(std::string_view(*header).substr(algorithm.size()), ',')) {
     const std::string_view item = trim(part);
@@ -75,11 +106,15 @@ Result<SignedBy> read_authorization(const http::Request& request) {
   SignedBy claim{std::string(scope[0]), std::string(scope[1]), std::string(scope[2]), std::string(scope[3]), {},
                  parts["Signature"]};
   for (const std::string_view name : split(parts["SignedHeaders"], ';')) claim.signed_headers.emplace_back(name);
-  const bool has_host =
-      std::find(claim.signed_headers.begin(), claim.signed_headers.end(), "host") != claim.signed_headers.end();
-  if (!has_host || claim.signed_headers.size() > signed_headers_max)
-    return refuse("the host must be among the signed headers");
+  if (request.header("X-Amz-Security-Token") != nullptr)
+    return refuse("The security token included in the request is invalid: temporary credentials are not known here.");
+  if (const Status good = check_signed_headers(request, claim); !good) return good.error();
   return claim;
+}
+
+Status check_scope(const SignedBy& claim, std::string_view region, std::string_view service) {
+  if (claim.region == region && claim.service == service) return {};
+  return refuse(fmt::format("Credential should be scoped to region {} and service {}.", region, service));
 }
 
 Status verify_signature(const http::Request& request, const SignedBy& claim, std::string_view secret, Instant now) {
@@ -89,7 +124,8 @@ Status verify_signature(const http::Request& request, const SignedBy& claim, std
   if (!signed_at) return refuse("X-Amz-Date is not a time such as 20261124T082622Z");
   if (*signed_at > now + clock_skew_max || *signed_at < now - clock_skew_max)
     return refuse("Signature expired: the request's time is off by more than 15 minutes; check the clock");
-  if (!date_header->starts_with(claim.date)) return refuse("the credential's date is not the request's");
+  if (claim.date.size() != 8 || !date_header->starts_with(claim.date))
+    return refuse("the credential's date is not the request's");
   const auto canonical = canonical_request(request, claim);
   if (!canonical) return canonical.error();
   const std::string to_sign = fmt::format("{}\n{}\n{}/{}/{}/aws4_request\n{}", algorithm, *date_header, claim.date,

@@ -99,10 +99,14 @@ Result<ThingRow> get_thing(store::Transaction& tx, const std::string& name) {
 
 Result<std::vector<ThingRow>> list_things(store::Transaction& tx, const ThingFilter& filter, const std::string& after,
                                           std::int64_t limit) {
-  const auto rows = tx.query(fmt::format("SELECT {} FROM things WHERE name > $1 AND ($2 = '' OR name IN (SELECT thing "
-                                         "FROM thing_group_members WHERE group_name = $2)) "
+  const std::string_view members =
+      filter.recursive ? "WITH RECURSIVE down(name) AS (SELECT $2 UNION SELECT g.name FROM thing_groups g JOIN down ON "
+                         "g.parent = down.name) SELECT m.thing FROM thing_group_members m JOIN down ON m.group_name = "
+                         "down.name"
+                       : "SELECT thing FROM thing_group_members WHERE group_name = $2";
+  const auto rows = tx.query(fmt::format("SELECT {} FROM things WHERE name > $1 AND ($2 = '' OR name IN ({})) "
                                          "AND ($3 = '' OR thing_type = $3) ORDER BY name LIMIT $4",
-                                         thing_columns),
+                                         thing_columns, members),
                              {after, filter.group, filter.thing_type, limit});
   if (!rows) return rows.error();
   std::vector<ThingRow> out;

@@ -41,8 +41,9 @@ Result<std::optional<ThingRow>> find_thing(store::Transaction& tx, const std::st
 Result<ThingRow> get_thing(store::Transaction& tx, const std::string& name);  // not_found
 
 struct ThingFilter {
-  std::string group;  // direct members of it
+  std::string group;  // members of it
   std::string thing_type;
+  bool recursive = false;  // also members of the groups below it
 };
 // By name, those after `after`.
 Result<std::vector<ThingRow>> list_things(store::Transaction& tx, const ThingFilter& filter, const std::string& after,

@@ -21,10 +21,19 @@ aws::RouteTable make_table() {
   return aws::RouteTable(std::move(routes));
 }
 
+constexpr std::string_view signing_service = "iot";
+constexpr std::size_t target_bytes_max = 1024;  // of the audit log's rows
+
+// A fault of ours is told in the log; the caller gets the request's id.
+Error for_caller(const Error& error) {
+  if (error.code != ErrorCode::internal && error.code != ErrorCode::corrupted) return error;
+  return Error(error.code, "this is a fault of the server; its log has the request's id");
+}
+
 }  // namespace
 
 struct Api::State {
-  State(ApiConfig c, auth::Credentials cr, store::Store& s, async::Scheduler& sch, metrics::Registry& m,
+  State(ApiConfig c, auth::Credentials cr, store::Store& s, bus::Bus& b, async::Scheduler& sch, metrics::Registry& m,
         crypto::Random& r)
       : config(std::move(c)),
         credentials(std::move(cr)),
@@ -32,10 +41,15 @@ struct Api::State {
         scheduler(sch),
         registry(m),
         random(r),
-        table(make_table()) {}
+        table(make_table()),
+        took(m.histogram("fleetward_api_call_seconds", "Time of calls, from their right to their answer.",
+                         metrics::latency_bounds())),
+        presence(b, sch, m),
+        scope(sch, "api") {}
 
   Result<auth::Principal> authenticate(const http::Request& request) const;
   async::Task<http::Response> handle(http::Request request);
+  void count(std::string_view operation, std::string_view result);
   async::Task<Result<json::Value>> call(const Operation& operation, const aws::Arguments& args, auth::Principal who,
                                         repository::AuditEntry audit);
   async::Task<Result<json::Value>> sign(Wish wish);
@@ -47,6 +61,9 @@ struct Api::State {
   metrics::Registry& registry;
   crypto::Random& random;
   aws::RouteTable table;
+  metrics::Histogram& took;
+  Presence presence;
+  async::Scope scope;
   std::unique_ptr<http::Server> server;
   std::atomic<std::uint16_t> port{0};
 };
@@ -60,6 +77,8 @@ Result<auth::Principal> Api::State::authenticate(const http::Request& request) c
     const auto* holder = credentials.by_access_key(claim->access_key_id);
     if (holder == nullptr)
       return Error(ErrorCode::unauthenticated, "The security token included in the request is invalid.");
+    const Status ours = aws::check_scope(*claim, config.installation.region, signing_service);
+    if (!ours) return ours.error();
     const Status good = aws::verify_signature(request, *claim, holder->key.secret, scheduler.now());
     if (!good) return good.error();
     return holder->principal;
@@ -78,7 +97,7 @@ async::Task<Result<json::Value>> Api::State::call(const Operation& operation, co
   const bool reads = operation.route.right == auth::Right::read;
   // A random source is not repeatable work, but an id that was drawn in a try that rolled back is simply not used.
   std::function<Result<Wish>(store::Transaction&)> work = [&](store::Transaction& tx) -> Result<Wish> {
-    Call c{tx, args, who, config, random, now};
+    Call c{tx, args, who, config, random, presence, now, operation.route.operation};
     Wish wish;
     if (operation.prepare != nullptr) {
       auto wanted = operation.prepare(c);
@@ -97,6 +116,7 @@ async::Task<Result<json::Value>> Api::State::call(const Operation& operation, co
   Result<Wish> wish = co_await store::transact<Wish>(store, scheduler, work);
   if (!wish) co_return wish.error();
   if (operation.prepare == nullptr) co_return std::move(wish->answer);
+  if (!wish->certificate_pem.empty()) co_return certificate_answer(config, *wish, wish->certificate_pem);
   Result<json::Value> answer = co_await sign(std::move(*wish));
   co_return answer;
 }
@@ -113,44 +133,61 @@ async::Task<Result<json::Value>> Api::State::sign(Wish wish) {
   co_return certificate_answer(config, wish, *pem);
 }
 
-async::Task<http::Response> Api::State::handle(http::Request request) {
-  const std::string request_id = random.hex(16);
-  const auto failed = is_v1(request) ? &aws::problem : &aws::aws_error;
-  const auto match = table.find(request);
-  const auto who = authenticate(request);
-  if (!who) co_return failed(who.error(), request_id);
-  if (!match) co_return failed(match.error(), request_id);
-  const Operation& operation = all_operations()[match->route->id];
-  if (!who->may(operation.route.right)) {
-    co_return failed(
-        Error(ErrorCode::permission_denied,
-              fmt::format("{} needs the right to {}", operation.route.operation, to_string(operation.route.right))),
-        request_id);
-  }
-  const auto args = aws::read_arguments(*match, request);
-  if (!args) co_return failed(args.error(), request_id);
-  repository::AuditEntry audit{
-      scheduler.now(), who->name,        std::string(operation.route.operation), printable(request.path(), 512),
-      request_id,      request.peer.host};
-  Result<json::Value> answer = co_await call(operation, *args, *who, std::move(audit));
+void Api::State::count(std::string_view operation, std::string_view result) {
   registry
       .counter("fleetward_api_calls_total", "Calls by operation and outcome.",
-               {{"operation", std::string(operation.route.operation)},
-                {"result", answer.ok() ? "ok" : std::string(to_string(answer.error().code))}})
+               {{"operation", std::string(operation)}, {"result", std::string(result)}})
       .add();
-  if (!answer) {
-    if (answer.error().code == ErrorCode::internal)
-      log::error("api_call_failed", {{"operation", operation.route.operation}, {"error", answer.error().message}});
-    co_return failed(answer.error(), request_id);
+}
+
+async::Task<http::Response> Api::State::handle(http::Request request) {
+  const std::string request_id = random.hex(16);
+  const bool v1 = is_v1(request);
+  std::string_view operation_name = "(none)";
+  std::string_view state_error = "InvalidRequestException";
+  const auto failed = [&](const Error& error) {
+    count(operation_name, to_string(error.code));
+    return v1 ? aws::problem(error, request_id) : aws::aws_error(error, request_id, state_error);
+  };
+  const auto who = authenticate(request);
+  if (!who) co_return failed(who.error());
+  const auto match = table.find(request);
+  if (!match) co_return failed(match.error());
+  const Operation& operation = all_operations()[match->route->id];
+  operation_name = operation.route.operation;
+  state_error = operation.route.state_error;
+  if (!who->may(operation.route.right)) {
+    log::warn("api_call_denied", {{"operation", operation_name}, {"principal", who->name}});
+    co_return failed(Error(ErrorCode::permission_denied,
+                           fmt::format("{} needs the right to {}", operation_name, to_string(operation.route.right))));
   }
+  const auto args = aws::read_arguments(*match, request);
+  if (!args) co_return failed(args.error());
+  repository::AuditEntry audit{
+      scheduler.now(), who->name,        std::string(operation_name), printable(request.target, target_bytes_max),
+      request_id,      request.peer.host};
+  const auto begin = scheduler.steady_now();
+  Result<json::Value> answer = co_await call(operation, *args, *who, std::move(audit));
+  took.observe(std::chrono::duration<double>(scheduler.steady_now() - begin).count());
+  if (!answer) {
+    const Error error = for_caller(answer.error());
+    if (error != answer.error()) {
+      log::error("api_call_failed",
+                 {{"operation", operation_name}, {"request", request_id}, {"error", answer.error().message}});
+    }
+    co_return failed(error);
+  }
+  count(operation_name, "ok");
   http::Response response = http::text_response(200, json::dump(*answer), "application/json");
   response.headers.push_back({"x-amzn-RequestId", request_id});
+  response.headers.push_back({"Cache-Control", "no-store"});
   co_return response;
 }
 
-Api::Api(ApiConfig config, auth::Credentials credentials, store::Store& store, async::Scheduler& scheduler,
-         metrics::Registry& metrics, crypto::Random& random)
-    : state_(std::make_shared<State>(std::move(config), std::move(credentials), store, scheduler, metrics, random)) {}
+Api::Api(ApiConfig config, auth::Credentials credentials, store::Store& store, bus::Bus& bus,
+         async::Scheduler& scheduler, metrics::Registry& metrics, crypto::Random& random)
+    : state_(
+          std::make_shared<State>(std::move(config), std::move(credentials), store, bus, scheduler, metrics, random)) {}
 Api::~Api() = default;
 
 Status Api::start() {
@@ -178,14 +215,20 @@ Status Api::start() {
       return;
     }
     state->server = std::move(*server);
+    state->presence.start(state->scope);
     state->port = state->server->port();
   });
   return opened;
 }
 
 void Api::stop(Millis limit) {
-  if (!state_->server->stop(limit)) log::error("api_did_not_stop", {});
-  async::run_on(state_->scheduler, [this] { state_->server.reset(); });
+  if (state_->server && !state_->server->stop(limit)) log::error("api_did_not_stop", {});
+  state_->scope.request_stop();
+  async::run_on(state_->scheduler, [this] {
+    state_->presence.wake();
+    state_->server.reset();
+  });
+  if (!state_->scope.join(limit)) log::error("api_did_not_stop", {});
 }
 
 Status Api::ready() const {

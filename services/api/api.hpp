@@ -10,6 +10,7 @@
 #include <string>
 
 #include "auth/credentials.hpp"
+#include "bus/bus.hpp"
 #include "crypto/random.hpp"
 #include "fleet/names.hpp"
 #include "metrics/metrics.hpp"
@@ -30,7 +31,7 @@ struct ApiConfig {
 
 class Api {
  public:
-  Api(ApiConfig config, auth::Credentials credentials, store::Store& store, async::Scheduler& scheduler,
+  Api(ApiConfig config, auth::Credentials credentials, store::Store& store, bus::Bus& bus, async::Scheduler& scheduler,
       metrics::Registry& metrics, crypto::Random& random);
   ~Api();
 

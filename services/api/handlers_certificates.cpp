@@ -78,11 +78,17 @@ Result<Value> detach(Call& call) {
 
 Result<Value> list_principals(Call& call) {
   if (const auto thing = repository::get_thing(call.tx, call.text("thingName")); !thing) return thing.error();
-  const auto rows = repository::certificates_of(call.tx, call.text("thingName"));
+  const auto after = decode_token(call);
+  if (!after) return after.error();
+  auto rows = repository::certificates_of(call.tx, call.text("thingName"));
   if (!rows) return rows.error();
+  std::erase_if(*rows, [&](const auto& row) { return row.id <= *after; });
+  const auto next = cut_page(call, *rows, page_size(call), [](const auto& row) { return row.id; });
   Value arns = Value::array();
   for (const auto& row : *rows) arns.push_back(call.arn("cert", row.id));
-  return Value{{"principals", std::move(arns)}};
+  Value out = {{"principals", std::move(arns)}};
+  if (next) out["nextToken"] = *next;
+  return out;
 }
 
 Result<Value> describe(Call& call) {
@@ -105,11 +111,12 @@ Result<Value> describe(Call& call) {
 }
 
 Result<Value> list(Call& call) {
-  const auto after = decode_token(call.text("marker"));
+  const auto after = decode_token(call, "marker");
   if (!after) return after.error();
   const std::int64_t limit = page_size(call, "pageSize");
-  const auto rows = repository::list_certificates(call.tx, *after, limit);
+  auto rows = repository::list_certificates(call.tx, *after, limit + 1);
   if (!rows) return rows.error();
+  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.id; });
   Value items = Value::array();
   for (const auto& c : *rows)
     items.push_back({{"certificateArn", call.arn("cert", c.id)},
@@ -117,7 +124,7 @@ Result<Value> list(Call& call) {
                      {"status", to_string(c.status)},
                      {"creationDate", seconds(c.created)}});
   Value out = {{"certificates", std::move(items)}};
-  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextMarker"] = encode_token(rows->back().id);
+  if (next) out["nextMarker"] = *next;
   return out;
 }
 
@@ -134,24 +141,36 @@ Result<Value> update(Call& call) {
     if (!done) return done.error();
     return Value::object();
   }
-  if (wanted != "REVOKED")
-    return Error(ErrorCode::invalid_argument, "newStatus must be one of ACTIVE, INACTIVE, REVOKED");
   if (!call.who.may(Right::approve))
     return Error(ErrorCode::permission_denied, "revoking a certificate needs the right to approve");
-  const auto& c = **row;
-  if (c.thing.empty()) {
-    const Status done = repository::revoke_certificate(call.tx, id, pki::RevocationReason::unspecified, call.now);
-    if (!done) return done.error();
-    return Value::object();
-  }
-  const auto action =
-      repository::act_by_hand(call.tx, c.thing, c.thing_id, fleet::HoldLevel::revoke,
-                              "certificate revoked by " + call.who.name, call.who.name, by_hand_lease, call.now);
+  const auto action = revoke_by_hand(call, **row, "certificate revoked by " + call.who.name);
   if (!action) return action.error();
   return Value::object();
 }
 
 }  // namespace
+
+Result<std::optional<fleet::Action>> revoke_by_hand(Call& call, const repository::CertificateRow& row,
+                                                    const std::string& reason) {
+  if (row.status == fleet::CertificateStatus::revoked) return std::optional<fleet::Action>();
+  bool has_another = false;
+  if (!row.thing.empty()) {
+    const auto siblings = repository::certificates_of(call.tx, row.thing);
+    if (!siblings) return siblings.error();
+    has_another = std::any_of(siblings->begin(), siblings->end(), [&](const auto& other) {
+      return other.id != row.id && other.status != fleet::CertificateStatus::revoked && other.not_after > call.now;
+    });
+  }
+  if (row.thing.empty() || has_another) {
+    const Status done = repository::revoke_certificate(call.tx, row.id, pki::RevocationReason::unspecified, call.now);
+    if (!done) return done.error();
+    return std::optional<fleet::Action>();
+  }
+  auto action = repository::act_by_hand(call.tx, row.thing, row.thing_id, fleet::HoldLevel::revoke, reason,
+                                        call.who.name, by_hand_lease, call.now);
+  if (!action) return action.error();
+  return std::optional(std::move(*action));
+}
 
 Result<Value> certificate_answer(const ApiConfig& config, const Wish& wish, const std::string& pem) {
   const auto info = pki::read_certificate(pem);
@@ -179,7 +198,14 @@ std::vector<Operation> certificate_operations() {
        create_from_csr},
       {{"AttachThingPrincipal", "PUT", "/things/{thingName}/principals", Right::write, {thing, principal}}, attach},
       {{"DetachThingPrincipal", "DELETE", "/things/{thingName}/principals", Right::write, {thing, principal}}, detach},
-      {{"ListThingPrincipals", "GET", "/things/{thingName}/principals", Right::read, {thing}}, list_principals},
+      {{"ListThingPrincipals",
+        "GET",
+        "/things/{thingName}/principals",
+        Right::read,
+        {thing,
+         {"maxResults", In::query, Kind::integer, false, 1, page_max},
+         {"nextToken", In::query, Kind::text, false, 1, 4096}}},
+       list_principals},
       {{"DescribeCertificate", "GET", "/certificates/{certificateId}", Right::read, {id}}, describe},
       {{"ListCertificates",
         "GET",
@@ -193,7 +219,9 @@ std::vector<Operation> certificate_operations() {
         "PUT",
         "/certificates/{certificateId}",
         Right::write,
-        {id, {"newStatus", In::query, Kind::text, true, 1, 32}}},
+        {id, {"newStatus", In::query, Kind::text, true, 1, 32, "ACTIVE|INACTIVE|REVOKED"}},
+        0,
+        "CertificateStateException"},
        update},
   };
 }

@@ -12,6 +12,7 @@ using aws::Kind;
 using aws::Member;
 using json::Value;
 
+constexpr std::int64_t filtered_rows_max = 1'000;  // looked through a call, for filters without an index
 constexpr Member profile_name{"securityProfileName", In::path, Kind::name, true};
 constexpr Member max_results{"maxResults", In::query, Kind::integer, false, 1, page_max};
 constexpr Member next_token{"nextToken", In::query, Kind::text, false, 1, 4096};
@@ -90,17 +91,35 @@ Result<Value> delete_profile(Call& call) {
   return Value::object();
 }
 
+bool uses(const fleet::SecurityProfile& profile, const std::string& metric, const std::string& dimension) {
+  return std::any_of(profile.behaviors.begin(), profile.behaviors.end(), [&](const fleet::Behavior& b) {
+    return (metric.empty() || b.metric == metric) &&
+           (dimension.empty() || (b.dimension && b.dimension->name == dimension));
+  });
+}
+
 Result<Value> list_profiles(Call& call) {
-  const auto after = decode_token(call.text("nextToken"));
+  const std::string metric = call.text("metricName");
+  const std::string dimension = call.text("dimensionName");
+  if (!metric.empty() && !dimension.empty())
+    return Error(ErrorCode::invalid_argument, "dimensionName and metricName exclude each other");
+  const auto after = decode_token(call);
   if (!after) return after.error();
   const std::int64_t limit = page_size(call);
-  const auto rows = repository::list_profiles(call.tx, *after, limit);
+  const bool filtered = !metric.empty() || !dimension.empty();
+  auto rows = repository::list_profiles(call.tx, *after, filtered ? filtered_rows_max : limit + 1);
   if (!rows) return rows.error();
+  const std::string last = filtered && static_cast<std::int64_t>(rows->size()) == filtered_rows_max
+                               ? rows->back().profile.name
+                               : std::string();
+  if (filtered) std::erase_if(*rows, [&](const auto& row) { return !uses(row.profile, metric, dimension); });
+  auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.profile.name; });
+  if (!next && !last.empty()) next = encode_token(call, last);
   Value items = Value::array();
   for (const auto& row : *rows)
     items.push_back({{"name", row.profile.name}, {"arn", call.arn("securityprofile", row.profile.name)}});
   Value out = {{"securityProfileIdentifiers", std::move(items)}};
-  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().profile.name);
+  if (next) out["nextToken"] = *next;
   return out;
 }
 
@@ -119,11 +138,17 @@ Result<Value> detach_profile(Call& call) { return attach_or_detach(call, false);
 Result<Value> list_targets(Call& call) {
   const auto row = repository::get_profile(call.tx, call.text("securityProfileName"));
   if (!row) return row.error();
-  const auto targets = repository::targets_of(call.tx, row->profile.name);
+  const auto after = decode_token(call);
+  if (!after) return after.error();
+  auto targets = repository::targets_of(call.tx, row->profile.name);
   if (!targets) return targets.error();
+  std::erase_if(*targets, [&](const fleet::Target& t) { return fleet::to_text(t) <= *after; });
+  const auto next = cut_page(call, *targets, page_size(call), [](const auto& t) { return fleet::to_text(t); });
   Value items = Value::array();
   for (const auto& t : *targets) items.push_back({{"arn", fleet::to_arn(call.config.installation, t)}});
-  return Value{{"securityProfileTargets", std::move(items)}};
+  Value out = {{"securityProfileTargets", std::move(items)}};
+  if (next) out["nextToken"] = *next;
+  return out;
 }
 
 Result<Value> validate_behaviors(Call& call) {
@@ -132,6 +157,10 @@ Result<Value> validate_behaviors(Call& call) {
   const auto list = call.args.body.find("behaviors");
   if (list == call.args.body.end() || !list->is_array())
     return Error(ErrorCode::invalid_argument, "behaviors is required");
+  if (list->size() > fleet::behaviors_per_profile_max) {
+    return Error(ErrorCode::invalid_argument,
+                 fmt::format("behaviors is a list of at most {}", fleet::behaviors_per_profile_max));
+  }
   for (std::size_t i = 0; i < list->size(); ++i) {
     auto b = fleet::behavior_from_json((*list)[i], fmt::format("behaviors[{}]", i));
     if (b) behaviors.push_back(std::move(*b));
@@ -175,15 +204,16 @@ Result<Value> describe_metric(Call& call) {
 }
 
 Result<Value> list_metrics(Call& call) {
-  const auto after = decode_token(call.text("nextToken"));
+  const auto after = decode_token(call);
   if (!after) return after.error();
   const std::int64_t limit = page_size(call);
-  const auto rows = repository::list_custom_metrics(call.tx, *after, limit);
+  auto rows = repository::list_custom_metrics(call.tx, *after, limit + 1);
   if (!rows) return rows.error();
+  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.metric.name; });
   Value names = Value::array();
   for (const auto& row : *rows) names.push_back(row.metric.name);
   Value out = {{"metricNames", std::move(names)}};
-  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().metric.name);
+  if (next) out["nextToken"] = *next;
   return out;
 }
 
@@ -221,7 +251,15 @@ std::vector<Operation> profile_operations() {
         Right::write,
         {profile_name, version}},
        delete_profile},
-      {{"ListSecurityProfiles", "GET", "/security-profiles", Right::read, {max_results, next_token}}, list_profiles},
+      {{"ListSecurityProfiles",
+        "GET",
+        "/security-profiles",
+        Right::read,
+        {max_results,
+         next_token,
+         {"metricName", In::query, Kind::text, false, 1, 256},
+         {"dimensionName", In::query, Kind::name}}},
+       list_profiles},
       {{"AttachSecurityProfile",
         "PUT",
         "/security-profiles/{securityProfileName}/targets",

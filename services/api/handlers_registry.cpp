@@ -5,6 +5,31 @@
 #include "services/api/operations.hpp"
 
 namespace fleetward::api {
+
+Result<repository::Attributes> attributes_in(const json::Value& object, std::string_view member) {
+  constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,@/:#-";
+  constexpr std::string_view more_in_values = "=[]";
+  repository::Attributes out;
+  const auto attributes = object.find(member);
+  if (attributes == object.end() || attributes->is_null()) return out;
+  if (!attributes->is_object() || attributes->size() > attributes_max) {
+    return Error(ErrorCode::invalid_argument, fmt::format("attributes is not an object of at most {}", attributes_max));
+  }
+  for (const auto& [name, value] : attributes->items()) {
+    const auto* text = value.get_ptr<const std::string*>();
+    const bool good_name = !name.empty() && name.size() <= 128 && name.find_first_not_of(letters) == std::string::npos;
+    const bool good_value = text != nullptr && text->size() <= 800 &&
+                            text->find_first_not_of(fmt::format("{}{}", letters, more_in_values)) == std::string::npos;
+    if (!good_name || !good_value) {
+      return Error(ErrorCode::invalid_argument,
+                   fmt::format("attribute {} is not a name and a text of [a-zA-Z0-9_.,@/:#=[]-] (128 and 800 bytes)",
+                               printable(name, 64)));
+    }
+    out[name] = *text;
+  }
+  return out;
+}
+
 namespace {
 
 using auth::Right;
@@ -13,32 +38,17 @@ using aws::Kind;
 using aws::Member;
 using json::Value;
 
-std::string new_uuid(crypto::Random& random) {
-  Bytes b = random.bytes(16);
-  b[6] = static_cast<std::uint8_t>((b[6] & 0x0F) | 0x40);  // version 4, RFC 9562
-  b[8] = static_cast<std::uint8_t>((b[8] & 0x3F) | 0x80);
-  const std::string h = to_hex(b);
-  return fmt::format("{}-{}-{}-{}-{}", h.substr(0, 8), h.substr(8, 4), h.substr(12, 4), h.substr(16, 4), h.substr(20));
-}
+constexpr std::int64_t filtered_rows_max = 5'000;  // looked through a call, for filters without an index
 
-Result<repository::Attributes> attributes_in(const Value& body) {
-  repository::Attributes out;
+Result<repository::Attributes> payload_in(const Value& body) {
   const auto payload = body.find("attributePayload");
-  if (payload == body.end() || payload->is_null()) return out;
-  const auto attributes = payload->find("attributes");
-  if (attributes == payload->end()) return out;
-  if (!attributes->is_object() || attributes->size() > 50)
-    return Error(ErrorCode::invalid_argument, "attributes is not an object of at most 50");
-  for (const auto& [name, value] : attributes->items()) {
-    if (!value.is_string() || name.size() > 128 || value.get_ref<const std::string&>().size() > 800)
-      return Error(ErrorCode::invalid_argument, "an attribute is not a text of at most 800 bytes");
-    out[name] = value.get<std::string>();
-  }
-  return out;
+  if (payload == body.end() || payload->is_null()) return repository::Attributes();
+  if (!payload->is_object()) return Error(ErrorCode::invalid_argument, "attributePayload is not an object");
+  return attributes_in(*payload, "attributes");
 }
 
 Result<Value> create_thing(Call& call) {
-  const auto attributes = attributes_in(call.args.body);
+  const auto attributes = payload_in(call.args.body);
   if (!attributes) return attributes.error();
   const auto row = repository::create_thing(call.tx, call.text("thingName"), new_uuid(call.random),
                                             call.text("thingTypeName"), *attributes, call.now);
@@ -66,21 +76,44 @@ Result<Value> describe_thing(Call& call) {
   return out;
 }
 
+bool has_attribute(Call& call, const repository::ThingRow& t) {
+  if (!call.args.texts.contains("attributeName")) return true;
+  const auto found = t.attributes.find(call.text("attributeName"));
+  if (found == t.attributes.end() || !call.args.texts.contains("attributeValue")) return found != t.attributes.end();
+  const std::string wanted = call.text("attributeValue");
+  return call.args.boolean("usePrefixAttributeValue", false) ? found->second.starts_with(wanted)
+                                                             : found->second == wanted;
+}
+
+// Attributes have no index: a page may be short, and even empty, with a token for the rest.
 Result<Value> list_things(Call& call) {
-  const auto after = decode_token(call.text("nextToken"));
+  if (call.args.texts.contains("attributeValue") && !call.args.texts.contains("attributeName"))
+    return Error(ErrorCode::invalid_argument, "attributeValue needs attributeName");
+  auto after = decode_token(call);
   if (!after) return after.error();
   const std::int64_t limit = page_size(call);
-  const auto rows = repository::list_things(call.tx, {"", call.text("thingTypeName")}, *after, limit);
+  const bool filtered = call.args.texts.contains("attributeName");
+  auto rows = repository::list_things(call.tx, {"", call.text("thingTypeName"), false}, *after,
+                                      filtered ? filtered_rows_max : limit + 1);
   if (!rows) return rows.error();
+  const bool scanned_all = filtered && static_cast<std::int64_t>(rows->size()) < filtered_rows_max;
+  const std::string last = rows->empty() ? "" : rows->back().name;
+  std::erase_if(*rows, [&](const auto& row) { return !has_attribute(call, row); });
+  auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.name; });
+  if (!next && filtered && !scanned_all) next = encode_token(call, last);
   Value items = Value::array();
   for (const auto& row : *rows) items.push_back(thing_json(call, row));
   Value out = {{"things", std::move(items)}};
-  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().name);
+  if (next) out["nextToken"] = *next;
   return out;
 }
 
 Result<Value> delete_thing(Call& call) {
   const std::string name = call.text("thingName");
+  const auto thing = repository::get_thing(call.tx, name);
+  if (!thing) return thing.error();
+  if (call.args.integers.contains("expectedVersion") && call.args.integer("expectedVersion", 0) != thing->version)
+    return Error(ErrorCode::conflict, fmt::format("Thing {} has version {}.", name, thing->version));
   const auto holds = repository::holds_of(call.tx, name);
   if (!holds) return holds.error();
   if (!holds->empty())
@@ -99,10 +132,14 @@ Result<Value> delete_thing(Call& call) {
 Result<Value> create_group(Call& call) {
   std::string description;
   const auto properties = call.args.body.find("thingGroupProperties");
-  if (properties != call.args.body.end() && properties->is_object())
-    description = properties->value("thingGroupDescription", std::string());
+  if (properties != call.args.body.end() && !properties->is_null()) {
+    json::Reader r(*properties, "thingGroupProperties");
+    description = r.text_or("thingGroupDescription", "", 2028);
+    r.refuse_unknown();
+    if (const Status good = r.finish(); !good) return good.error();
+  }
   const auto row = repository::create_group(call.tx, call.text("thingGroupName"), new_uuid(call.random),
-                                            call.text("parentGroupName"), description.substr(0, 2028), call.now);
+                                            call.text("parentGroupName"), description, call.now);
   if (!row) return row.error();
   return Value{
       {"thingGroupName", row->name}, {"thingGroupArn", call.arn("thinggroup", row->name)}, {"thingGroupId", row->id}};
@@ -124,16 +161,43 @@ Result<Value> describe_group(Call& call) {
                {"thingGroupMetadata", std::move(metadata)}};
 }
 
+// Whether the group is a child of `parent`, or with `recursive` any descendant.
+Result<bool> is_below(Call& call, const repository::GroupRow& group, const std::string& parent, bool recursive) {
+  std::string up = group.parent;
+  while (!up.empty() && up != parent && recursive) {
+    const auto above = repository::find_group(call.tx, up);
+    if (!above) return above.error();
+    up = *above ? (**above).parent : std::string();
+  }
+  return !up.empty() && up == parent;
+}
+
 Result<Value> list_groups(Call& call) {
-  const auto after = decode_token(call.text("nextToken"));
+  const auto after = decode_token(call);
   if (!after) return after.error();
   const std::int64_t limit = page_size(call);
-  const auto rows = repository::list_groups(call.tx, *after, limit);
+  const std::string parent = call.text("parentGroup");
+  if (!parent.empty()) {
+    const auto found = repository::find_group(call.tx, parent);
+    if (!found) return found.error();
+    if (!*found) return Error(ErrorCode::not_found, fmt::format("Thing group {} cannot be found.", parent));
+  }
+  const auto rows = repository::list_groups(call.tx, *after, filtered_rows_max);
   if (!rows) return rows.error();
+  std::vector<repository::GroupRow> kept;
+  for (const auto& g : *rows) {
+    if (!g.name.starts_with(call.text("namePrefixFilter"))) continue;
+    const auto below = is_below(call, g, parent, call.args.boolean("recursive", true));
+    if (!below) return below.error();
+    if (parent.empty() || *below) kept.push_back(g);
+  }
+  auto next = cut_page(call, kept, limit, [](const auto& row) { return row.name; });
+  if (!next && static_cast<std::int64_t>(rows->size()) == filtered_rows_max)
+    next = encode_token(call, rows->back().name);
   Value items = Value::array();
-  for (const auto& g : *rows) items.push_back({{"groupName", g.name}, {"groupArn", call.arn("thinggroup", g.name)}});
+  for (const auto& g : kept) items.push_back({{"groupName", g.name}, {"groupArn", call.arn("thinggroup", g.name)}});
   Value out = {{"thingGroups", std::move(items)}};
-  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().name);
+  if (next) out["nextToken"] = *next;
   return out;
 }
 
@@ -162,25 +226,33 @@ Result<Value> list_members(Call& call) {
   if (!group) return group.error();
   if (!*group)
     return Error(ErrorCode::not_found, fmt::format("Thing group {} cannot be found.", call.text("thingGroupName")));
-  const auto after = decode_token(call.text("nextToken"));
+  const auto after = decode_token(call);
   if (!after) return after.error();
   const std::int64_t limit = page_size(call);
-  const auto rows = repository::list_things(call.tx, {(**group).name, ""}, *after, limit);
+  auto rows =
+      repository::list_things(call.tx, {(**group).name, "", call.args.boolean("recursive", false)}, *after, limit + 1);
   if (!rows) return rows.error();
+  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.name; });
   Value names = Value::array();
   for (const auto& row : *rows) names.push_back(row.name);
   Value out = {{"things", std::move(names)}};
-  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().name);
+  if (next) out["nextToken"] = *next;
   return out;
 }
 
 Result<Value> list_groups_of_thing(Call& call) {
   if (const auto row = repository::get_thing(call.tx, call.text("thingName")); !row) return row.error();
-  const auto groups = repository::groups_of(call.tx, call.text("thingName"));
+  const auto after = decode_token(call);
+  if (!after) return after.error();
+  auto groups = repository::groups_of(call.tx, call.text("thingName"));
   if (!groups) return groups.error();
+  std::erase_if(*groups, [&](const std::string& name) { return name <= *after; });
+  const auto next = cut_page(call, *groups, page_size(call), [](const std::string& name) { return name; });
   Value items = Value::array();
   for (const auto& g : *groups) items.push_back({{"groupName", g}, {"groupArn", call.arn("thinggroup", g)}});
-  return Value{{"thingGroups", std::move(items)}};
+  Value out = {{"thingGroups", std::move(items)}};
+  if (next) out["nextToken"] = *next;
+  return out;
 }
 
 Result<Value> describe_endpoint(Call& call) { return Value{{"endpointAddress", call.config.mqtt_endpoint}}; }
@@ -205,12 +277,22 @@ std::vector<Operation> registry_operations() {
         {thing, {"thingTypeName", In::body, Kind::name}, {"attributePayload", In::body, Kind::any}}},
        create_thing},
       {{"DescribeThing", "GET", "/things/{thingName}", Right::read, {thing}}, describe_thing},
-      {{"DeleteThing", "DELETE", "/things/{thingName}", Right::write, {thing}}, delete_thing},
+      {{"DeleteThing",
+        "DELETE",
+        "/things/{thingName}",
+        Right::write,
+        {thing, {"expectedVersion", In::query, Kind::integer, false, 1, std::numeric_limits<std::int64_t>::max()}}},
+       delete_thing},
       {{"ListThings",
         "GET",
         "/things",
         Right::read,
-        {max_results, next_token, {"thingTypeName", In::query, Kind::name}}},
+        {max_results,
+         next_token,
+         {"thingTypeName", In::query, Kind::name},
+         {"attributeName", In::query, Kind::text, false, 1, 128},
+         {"attributeValue", In::query, Kind::text, false, 0, 800},
+         {"usePrefixAttributeValue", In::query, Kind::boolean}}},
        list_things},
       {{"AddThingToThingGroup", "PUT", "/thing-groups/addThingToThingGroup", Right::write, membership}, add_to_group},
       {{"RemoveThingFromThingGroup", "PUT", "/thing-groups/removeThingFromThingGroup", Right::write, membership},
@@ -222,7 +304,16 @@ std::vector<Operation> registry_operations() {
         {group, {"parentGroupName", In::body, Kind::name}, {"thingGroupProperties", In::body, Kind::any}}},
        create_group},
       {{"DescribeThingGroup", "GET", "/thing-groups/{thingGroupName}", Right::read, {group}}, describe_group},
-      {{"ListThingGroups", "GET", "/thing-groups", Right::read, {max_results, next_token}}, list_groups},
+      {{"ListThingGroups",
+        "GET",
+        "/thing-groups",
+        Right::read,
+        {max_results,
+         next_token,
+         {"parentGroup", In::query, Kind::name},
+         {"namePrefixFilter", In::query, Kind::text, false, 1, 128},
+         {"recursive", In::query, Kind::boolean}}},
+       list_groups},
       {{"ListThingsInThingGroup",
         "GET",
         "/thing-groups/{thingGroupName}/things",

@@ -20,6 +20,7 @@ using aws::Member;
 using json::Value;
 
 constexpr Millis by_hand_lease = std::chrono::hours(24);
+constexpr std::string_view metric_types = "string-list|ip-address-list|number-list|number";
 
 Value holds_json(const std::vector<fleet::Hold>& holds) {
   Value out = Value::array();
@@ -43,7 +44,7 @@ Result<Value> thing_json(Call& call, const repository::ThingRow& t) {
   if (!alarms) return alarms.error();
   Value attributes = Value::object();
   for (const auto& [name, value] : t.attributes) attributes[name] = value;
-  return Value{{"name", t.name},
+  Value out = {{"name", t.name},
                {"thingId", t.id},
                {"version", t.version},
                {"thingType", t.thing_type},
@@ -52,14 +53,20 @@ Result<Value> thing_json(Call& call, const repository::ThingRow& t) {
                {"activeViolations", *alarms},
                {"holds", holds_json(*holds)},
                {"created", to_ms(t.created)}};
+  if (const auto seen = call.presence.of(t.name, call.now)) {
+    out["lastSeen"] = to_ms(seen->last);
+    if (seen->connected) out["connected"] = *seen->connected;
+  }
+  return out;
 }
 
 Result<Value> list_things(Call& call) {
-  const auto after = decode_token(call.text("nextToken"));
+  const auto after = decode_token(call);
   if (!after) return after.error();
   const std::int64_t limit = page_size(call, "limit", 100);
-  const auto rows = repository::list_things(call.tx, {call.text("group"), ""}, *after, limit);
+  auto rows = repository::list_things(call.tx, {call.text("group"), "", false}, *after, limit + 1);
   if (!rows) return rows.error();
+  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.name; });
   Value items = Value::array();
   for (const auto& row : *rows) {
     auto item = thing_json(call, row);
@@ -67,7 +74,7 @@ Result<Value> list_things(Call& call) {
     items.push_back(std::move(*item));
   }
   Value out = {{"things", std::move(items)}};
-  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().name);
+  if (next) out["nextToken"] = *next;
   return out;
 }
 
@@ -95,18 +102,35 @@ Result<Value> show_thing(Call& call) {
   return out;
 }
 
-std::string new_thing_id(crypto::Random& random) { return random.hex(16); }
+// The certificate that the thing has for this key: asking again is no new one. The key stands in a certificate as it is
+// (RFC 5280 section 4.1.2.7), and these are of our own issuing.
+Result<std::string> certificate_over(Call& call, const std::string& thing, const crypto::PublicKey& key) {
+  const auto rows = repository::certificates_of(call.tx, thing);
+  if (!rows) return rows.error();
+  const Bytes wanted = key.to_der();
+  for (const auto& row : *rows) {
+    if (row.status != fleet::CertificateStatus::active || row.not_after <= call.now) continue;
+    const auto der = pki::der_of_pem(row.pem);
+    if (!der) return der.error();
+    if (std::search(der->begin(), der->end(), wanted.begin(), wanted.end()) != der->end()) return row.pem;
+  }
+  return std::string();
+}
 
 // Thing, groups and certificate in one call. A thing that is held gets no certificate.
 Result<Wish> enrol(Call& call) {
   const std::string name = call.text("name");
   const auto key = pki::read_signing_request(call.text("csr"));
   if (!key) return key.error();
+  const auto attributes = attributes_in(call.args.body, "attributes");
+  if (!attributes) return attributes.error();
   auto existing = repository::find_thing(call.tx, name);
   if (!existing) return existing.error();
-  auto thing = *existing ? Result<repository::ThingRow>(std::move(**existing))
-                         : repository::create_thing(call.tx, name, new_thing_id(call.random), call.text("thingType"),
-                                                    {}, call.now);
+  // A thing that is there keeps its type and attributes; who names others means another thing.
+  const bool says_nothing = attributes->empty() && call.text("thingType").empty();
+  auto thing = *existing && says_nothing ? Result<repository::ThingRow>(std::move(**existing))
+                                         : repository::create_thing(call.tx, name, new_uuid(call.random),
+                                                                    call.text("thingType"), *attributes, call.now);
   if (!thing) return thing.error();
   const auto holds = repository::holds_of(call.tx, name);
   if (!holds) return holds.error();
@@ -125,7 +149,7 @@ Result<Wish> enrol(Call& call) {
     const auto found = repository::find_group(call.tx, group_name);
     if (!found) return found.error();
     if (!*found) {
-      if (const auto made = repository::create_group(call.tx, group_name, new_thing_id(call.random), "", "", call.now);
+      if (const auto made = repository::create_group(call.tx, group_name, new_uuid(call.random), "", "", call.now);
           !made)
         return made.error();
     }
@@ -137,6 +161,9 @@ Result<Wish> enrol(Call& call) {
   wish.thing_id = thing->id;
   wish.public_key_pem = key->to_pem();
   wish.answer = {{"thing", name}, {"thingId", thing->id}};
+  auto there = certificate_over(call, name, *key);
+  if (!there) return there.error();
+  wish.certificate_pem = std::move(*there);
   return wish;
 }
 
@@ -145,9 +172,6 @@ Result<Value> quarantine(Call& call) {
   if (!thing) return thing.error();
   const auto level = fleet::parse_hold_level(call.text("level", "isolate"));
   if (!level) return level.error();
-  if (*level == fleet::HoldLevel::revoke)
-    return Error(ErrorCode::invalid_argument,
-                 "level is isolate or restrict; a certificate is revoked under /v1/certificates");
   const auto action = repository::act_by_hand(call.tx, thing->name, thing->id, *level, call.text("reason"),
                                               call.who.name, by_hand_lease, call.now);
   if (!action) return action.error();
@@ -157,16 +181,16 @@ Result<Value> quarantine(Call& call) {
 // ---- actions
 
 Result<Value> list_actions(Call& call) {
-  const auto before = decode_token(call.text("nextToken"));
+  const auto before = decode_token(call);
   if (!before) return before.error();
   const std::int64_t limit = call.args.integer("limit", 100);
-  const auto rows = repository::list_actions(call.tx, {call.text("thing"), call.text("state")}, *before, limit);
+  auto rows = repository::list_actions(call.tx, {call.text("thing"), call.text("state")}, *before, limit + 1);
   if (!rows) return rows.error();
+  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return repository::action_cursor(row); });
   Value items = Value::array();
   for (const auto& a : *rows) items.push_back(to_json(a));
   Value out = {{"actions", std::move(items)}};
-  if (static_cast<std::int64_t>(rows->size()) == limit)
-    out["nextToken"] = encode_token(repository::action_cursor(rows->back()));
+  if (next) out["nextToken"] = *next;
   return out;
 }
 
@@ -226,20 +250,18 @@ Value incident_json(const fleet::Incident& i) {
 }
 
 Result<Value> list_incidents(Call& call) {
-  const auto before = decode_token(call.text("nextToken"));
+  const auto before = decode_token(call);
   if (!before) return before.error();
   const std::string state = call.text("state");
-  if (!state.empty() && state != "open" && state != "closed")
-    return Error(ErrorCode::invalid_argument, "state is open or closed");
   const std::int64_t limit = page_size(call, "limit", 100);
-  const auto rows = repository::list_incidents(call.tx, state.empty() ? std::nullopt : std::optional(state == "open"),
-                                               *before, limit);
+  auto rows = repository::list_incidents(call.tx, state.empty() ? std::nullopt : std::optional(state == "open"),
+                                         *before, limit + 1);
   if (!rows) return rows.error();
+  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return repository::incident_cursor(row); });
   Value items = Value::array();
   for (const auto& i : *rows) items.push_back(incident_json(i));
   Value out = {{"incidents", std::move(items)}};
-  if (static_cast<std::int64_t>(rows->size()) == limit)
-    out["nextToken"] = encode_token(repository::incident_cursor(rows->back()));
+  if (next) out["nextToken"] = *next;
   return out;
 }
 
@@ -252,18 +274,19 @@ Result<Value> show_incident(Call& call) {
 // ---- certificates
 
 Result<Value> list_certificates(Call& call) {
-  const auto after = decode_token(call.text("nextToken"));
+  const auto after = decode_token(call);
   if (!after) return after.error();
   const std::int64_t limit = page_size(call, "limit", 100);
   const std::string thing = call.text("thing");
-  const auto rows = thing.empty() ? repository::list_certificates(call.tx, *after, limit)
-                                  : repository::certificates_of(call.tx, thing);
+  auto rows = thing.empty() ? repository::list_certificates(call.tx, *after, limit + 1)
+                            : repository::certificates_of(call.tx, thing);
   if (!rows) return rows.error();
+  std::erase_if(*rows, [&](const auto& row) { return row.id <= *after; });
+  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.id; });
   Value items = Value::array();
   for (const auto& c : *rows) items.push_back(certificate_json(c));
   Value out = {{"certificates", std::move(items)}};
-  if (thing.empty() && static_cast<std::int64_t>(rows->size()) == limit)
-    out["nextToken"] = encode_token(rows->back().id);
+  if (next) out["nextToken"] = *next;
   return out;
 }
 
@@ -285,18 +308,28 @@ Result<Value> show_certificate(Call& call) {
 Result<Value> revoke(Call& call) {
   const auto row = certificate(call);
   if (!row) return row.error();
-  if (row->thing.empty()) {
-    const Status done = repository::revoke_certificate(call.tx, row->id, pki::RevocationReason::unspecified, call.now);
-    if (!done) return done.error();
-    return Value{{"certificateId", row->id}, {"status", "REVOKED"}};
-  }
-  const auto action = repository::act_by_hand(call.tx, row->thing, row->thing_id, fleet::HoldLevel::revoke,
-                                              call.text("reason"), call.who.name, by_hand_lease, call.now);
+  const auto action = revoke_by_hand(call, *row, call.text("reason"));
   if (!action) return action.error();
-  return to_json(*action);
+  if (*action) return to_json(**action);
+  return show_certificate(call);
 }
 
 // ---- profiles as files have them
+
+Result<Value> profile_json(Call& call, const repository::ProfileRow& row) {
+  Value out = to_json(row.profile);
+  const auto targets = repository::targets_of(call.tx, row.profile.name);
+  if (!targets) return targets.error();
+  out["targets"] = Value::array();
+  for (const auto& t : *targets) out["targets"].push_back(fleet::to_text(t));
+  return out;
+}
+
+Result<Value> show_profile(Call& call) {
+  const auto row = repository::get_profile(call.tx, call.text("name"));
+  if (!row) return row.error();
+  return profile_json(call, *row);
+}
 
 Result<Value> apply_profile(Call& call) {
   Value body = call.args.body;
@@ -320,26 +353,24 @@ Result<Value> apply_profile(Call& call) {
   if (const Status good = r.finish(); !good) return good.error();
   const auto row = repository::apply_profile(call.tx, std::move(*profile), targets, call.now);
   if (!row) return row.error();
-  return to_json(row->profile);
+  return profile_json(call, *row);
 }
 
 Result<Value> list_profiles(Call& call) {
-  const auto after = decode_token(call.text("nextToken"));
+  const auto after = decode_token(call);
   if (!after) return after.error();
   const std::int64_t limit = page_size(call, "limit", 100);
-  const auto rows = repository::list_profiles(call.tx, *after, limit);
+  auto rows = repository::list_profiles(call.tx, *after, limit + 1);
   if (!rows) return rows.error();
+  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.profile.name; });
   Value items = Value::array();
   for (const auto& row : *rows) {
-    Value item = to_json(row.profile);
-    const auto targets = repository::targets_of(call.tx, row.profile.name);
-    if (!targets) return targets.error();
-    item["targets"] = Value::array();
-    for (const auto& t : *targets) item["targets"].push_back(fleet::to_text(t));
-    items.push_back(std::move(item));
+    auto item = profile_json(call, row);
+    if (!item) return item.error();
+    items.push_back(std::move(*item));
   }
   Value out = {{"profiles", std::move(items)}};
-  if (static_cast<std::int64_t>(rows->size()) == limit) out["nextToken"] = encode_token(rows->back().profile.name);
+  if (next) out["nextToken"] = *next;
   return out;
 }
 
@@ -359,11 +390,23 @@ Result<Value> put_metric(Call& call) {
 }
 
 Result<Value> list_metrics(Call& call) {
-  const auto rows = repository::list_custom_metrics(call.tx, "", 10'000);
+  const auto after = decode_token(call);
+  if (!after) return after.error();
+  const std::int64_t limit = page_size(call, "limit", 100);
+  auto rows = repository::list_custom_metrics(call.tx, *after, limit + 1);
   if (!rows) return rows.error();
+  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.metric.name; });
   Value items = Value::array();
   for (const auto& row : *rows) items.push_back(metric_json(row.metric));
-  return Value{{"customMetrics", std::move(items)}};
+  Value out = {{"customMetrics", std::move(items)}};
+  if (next) out["nextToken"] = *next;
+  return out;
+}
+
+Result<Value> list_gateways(Call& call) {
+  Value items = Value::array();
+  for (const auto& heartbeat : call.presence.gateways()) items.push_back(to_json(heartbeat));
+  return Value{{"gateways", std::move(items)}};
 }
 
 }  // namespace
@@ -373,10 +416,17 @@ std::vector<Operation> v1_operations() {
   const Member id{"id", In::path, Kind::text, true, 1, 64};
   const Member reason{"reason", In::body, Kind::text, true, 1, 1000};
   const Member limit{"limit", In::query, Kind::integer, false, 1, page_max};
-  const Member actions_limit{"limit", In::query, Kind::integer, false, 1, 1000};
+  const Member actions_limit{"limit", In::query, Kind::integer, false, 1, 500};
   const Member token{"nextToken", In::query, Kind::text, false, 1, 4096};
   const Member thing{"thing", In::query, Kind::text, false, 1, 128};
-  const Member state{"state", In::query, Kind::text, false, 1, 32};
+  const Member action_state{"state",
+                            In::query,
+                            Kind::text,
+                            false,
+                            1,
+                            32,
+                            "proposed|awaiting_approval|executing|verifying|in_effect|released|refused|failed"};
+  const Member incident_state{"state", In::query, Kind::text, false, 1, 32, "open|closed"};
   return {
       {{"v1.things.list", "GET", "/v1/things", Right::read, {{"group", In::query, Kind::name}, limit, token}},
        list_things},
@@ -388,16 +438,18 @@ std::vector<Operation> v1_operations() {
         {name,
          {"csr", In::body, Kind::text, true, 1, 16'384},
          {"thingType", In::body, Kind::name},
-         {"groups", In::body, Kind::any}}},
+         {"groups", In::body, Kind::any},
+         {"attributes", In::body, Kind::any}}},
        nullptr,
        enrol},
       {{"v1.things.quarantine",
         "POST",
         "/v1/things/{name}/quarantine",
         Right::operate,
-        {name, reason, {"level", In::body, Kind::text, false, 1, 16}}},
+        {name, reason, {"level", In::body, Kind::text, false, 1, 16, "isolate|restrict"}}},
        quarantine},
-      {{"v1.actions.list", "GET", "/v1/actions", Right::read, {thing, state, actions_limit, token}}, list_actions},
+      {{"v1.actions.list", "GET", "/v1/actions", Right::read, {thing, action_state, actions_limit, token}},
+       list_actions},
       {{"v1.actions.show", "GET", "/v1/actions/{id}", Right::read, {id}}, show_action},
       {{"v1.actions.approve", "POST", "/v1/actions/{id}/approve", Right::approve, {id, reason}}, approve},
       {{"v1.actions.refuse", "POST", "/v1/actions/{id}/refuse", Right::operate, {id, reason}}, refuse},
@@ -409,7 +461,7 @@ std::vector<Operation> v1_operations() {
         Right::operate,
         {{"on", In::body, Kind::boolean, true}, reason}},
        put_stop_switch},
-      {{"v1.incidents.list", "GET", "/v1/incidents", Right::read, {state, limit, token}}, list_incidents},
+      {{"v1.incidents.list", "GET", "/v1/incidents", Right::read, {incident_state, limit, token}}, list_incidents},
       {{"v1.incidents.show", "GET", "/v1/incidents/{id}", Right::read, {id}}, show_incident},
       {{"v1.certificates.list", "GET", "/v1/certificates", Right::read, {thing, limit, token}}, list_certificates},
       {{"v1.certificates.show", "GET", "/v1/certificates/{id}", Right::read, {id}}, show_certificate},
@@ -419,14 +471,23 @@ std::vector<Operation> v1_operations() {
         "PUT",
         "/v1/profiles/{name}",
         Right::write,
-        {name, {"behaviors", In::body, Kind::any}, {"targets", In::body, Kind::any}}},
+        {name,
+         {"securityProfileDescription", In::body, Kind::text, false, 0, 1000},
+         {"behaviors", In::body, Kind::any},
+         {"additionalMetricsToRetainV2", In::body, Kind::any},
+         {"alertTargets", In::body, Kind::any},
+         {"targets", In::body, Kind::any}}},
        apply_profile},
-      {{"v1.custom-metrics.list", "GET", "/v1/custom-metrics", Right::read, {}}, list_metrics},
+      {{"v1.profiles.show", "GET", "/v1/profiles/{name}", Right::read, {name}}, show_profile},
+      {{"v1.custom-metrics.list", "GET", "/v1/custom-metrics", Right::read, {limit, token}}, list_metrics},
+      {{"v1.gateways.list", "GET", "/v1/gateways", Right::read, {}}, list_gateways},
       {{"v1.custom-metrics.put",
         "PUT",
         "/v1/custom-metrics/{name}",
         Right::write,
-        {name, {"type", In::body, Kind::text, true, 1, 32}, {"displayName", In::body, Kind::text, false, 0, 128}}},
+        {name,
+         {"type", In::body, Kind::text, true, 1, 32, metric_types},
+         {"displayName", In::body, Kind::text, false, 0, 128}}},
        put_metric},
   };
 }

@@ -12,15 +12,20 @@ using aws::Member;
 using json::Value;
 using repository::ViolationCursor;
 
+constexpr std::string_view verification_states = "FALSE_POSITIVE|BENIGN_POSITIVE|TRUE_POSITIVE|UNKNOWN";
+
 std::string cursor_text(const ViolationCursor& c) { return fmt::format("{}.{}", c.time_ms, c.id); }
 
 Result<std::optional<ViolationCursor>> cursor_in(Call& call) {
-  if (call.text("nextToken").empty()) return std::optional<ViolationCursor>();
-  const auto text = decode_token(call.text("nextToken"));
+  const auto text = decode_token(call);
   if (!text) return text.error();
-  const auto dot = text->find('.');
-  if (dot == std::string::npos) return Error(ErrorCode::invalid_argument, "nextToken is not one of ours");
-  return std::optional(ViolationCursor{std::atoll(text->c_str()), text->substr(dot + 1)});
+  if (text->empty()) return std::optional<ViolationCursor>();
+  ViolationCursor cursor;
+  const char* const end = text->data() + text->size();
+  const auto [stop, failed] = std::from_chars(text->data(), end, cursor.time_ms);
+  if (failed != std::errc() || stop == end) return Error(ErrorCode::invalid_argument, "nextToken is not one of ours");
+  cursor.id.assign(stop + 1, end);
+  return std::optional(std::move(cursor));
 }
 
 repository::ViolationFilter filter_in(Call& call) {
@@ -64,7 +69,7 @@ Result<Value> list_active(Call& call) {
     items.push_back(std::move(item));
   }
   Value out = {{"activeViolations", std::move(items)}};
-  if (page->next) out["nextToken"] = encode_token(cursor_text(*page->next));
+  if (page->next) out["nextToken"] = encode_token(call, cursor_text(*page->next));
   return out;
 }
 
@@ -82,7 +87,7 @@ Result<Value> list_events(Call& call) {
     items.push_back(std::move(item));
   }
   Value out = {{"violationEvents", std::move(items)}};
-  if (page->next) out["nextToken"] = encode_token(cursor_text(*page->next));
+  if (page->next) out["nextToken"] = encode_token(call, cursor_text(*page->next));
   return out;
 }
 
@@ -112,7 +117,7 @@ Result<Value> v1_list(Call& call, bool active) {
     items.push_back(std::move(item));
   }
   Value out = {{active ? "violations" : "events", std::move(items)}};
-  if (page->next) out["nextToken"] = encode_token(cursor_text(*page->next));
+  if (page->next) out["nextToken"] = encode_token(call, cursor_text(*page->next));
   return out;
 }
 Result<Value> v1_active(Call& call) { return v1_list(call, true); }
@@ -121,13 +126,14 @@ Result<Value> v1_events(Call& call) { return v1_list(call, false); }
 }  // namespace
 
 std::vector<Operation> violation_operations() {
-  const std::vector<Member> common = {{"thingName", In::query, Kind::text, false, 1, 128},
-                                      {"securityProfileName", In::query, Kind::name},
-                                      {"behaviorCriteriaType", In::query, Kind::text, false, 1, 32},
-                                      {"verificationState", In::query, Kind::text, false, 1, 32},
-                                      {"listSuppressedAlerts", In::query, Kind::boolean},
-                                      {"maxResults", In::query, Kind::integer, false, 1, page_max},
-                                      {"nextToken", In::query, Kind::text, false, 1, 4096}};
+  const std::vector<Member> common = {
+      {"thingName", In::query, Kind::text, false, 1, 128},
+      {"securityProfileName", In::query, Kind::name},
+      {"behaviorCriteriaType", In::query, Kind::text, false, 1, 32, "STATIC|STATISTICAL|MACHINE_LEARNING"},
+      {"verificationState", In::query, Kind::text, false, 1, 32, verification_states},
+      {"listSuppressedAlerts", In::query, Kind::boolean},
+      {"maxResults", In::query, Kind::integer, false, 1, page_max},
+      {"nextToken", In::query, Kind::text, false, 1, 4096}};
   std::vector<Member> events = common;
   events.push_back({"startTime", In::query, Kind::timestamp, true});
   events.push_back({"endTime", In::query, Kind::timestamp, true});
@@ -143,7 +149,7 @@ std::vector<Operation> violation_operations() {
         "/violations/verification-state/{violationId}",
         Right::write,
         {{"violationId", In::path, Kind::text, true, 1, 128},
-         {"verificationState", In::body, Kind::text, true, 1, 32},
+         {"verificationState", In::body, Kind::text, true, 1, 32, verification_states},
          {"verificationStateDescription", In::body, Kind::text, false, 0, 1000}}},
        put_verification},
       {{"v1.violations.list", "GET", "/v1/violations", Right::read, v1}, v1_active},

@@ -4,7 +4,11 @@
 #pragma once
 
 #include "aws/routes.hpp"
+#include "fleet/action.hpp"
+#include "repository/certificate_repository.hpp"
+#include "repository/registry_repository.hpp"
 #include "services/api/api.hpp"
+#include "services/api/presence.hpp"
 
 namespace fleetward::api {
 
@@ -14,7 +18,9 @@ struct Call {
   const auth::Principal& who;
   const ApiConfig& config;
   crypto::Random& random;
+  const Presence& presence;
   Instant now;
+  std::string_view operation;
 
   [[nodiscard]] std::string text(std::string_view name, std::string_view other = "") const {
     return args.text(name, other);
@@ -33,7 +39,8 @@ struct Wish {
   std::string thing_id;
   std::string public_key_pem;
   bool active = true;
-  json::Value answer;  // what finish() adds the certificate to
+  std::string certificate_pem;  // there already: nothing is signed
+  json::Value answer;           // what finish() adds the certificate to
 };
 using Prepare = Result<Wish> (*)(Call& call);
 
@@ -54,11 +61,31 @@ std::vector<Operation> v1_operations();
 // The answer to a wish, once it is signed.
 Result<json::Value> certificate_answer(const ApiConfig& config, const Wish& wish, const std::string& certificate_pem);
 
-// Pages: at most page_max items; a token is what the list was sorted by, and is checked when it comes back.
+// Pages: at most page_max items; a token is what the list was sorted by, bound to the operation and its filters.
 constexpr std::int64_t page_max = 250;
-std::string encode_token(std::string_view cursor);
-Result<std::string> decode_token(const std::string& token);
+std::string encode_token(const Call& call, std::string_view cursor);
+Result<std::string> decode_token(const Call& call, std::string_view name = "nextToken");
 std::int64_t page_size(const Call& call, std::string_view name = "maxResults", std::int64_t other = page_max);
+
+// Rows are asked for one more than the page holds: the rest says whether there is another page.
+template <class Row, class Cursor>
+std::optional<std::string> cut_page(const Call& call, std::vector<Row>& rows, std::int64_t limit, Cursor cursor) {
+  if (static_cast<std::int64_t>(rows.size()) <= limit) return std::nullopt;
+  rows.resize(static_cast<std::size_t>(limit));
+  return encode_token(call, cursor(rows.back()));
+}
+
+// {"name": "value"} under `member` of a body, by the registry's rules.
+constexpr std::size_t attributes_max = 50;
+Result<repository::Attributes> attributes_in(const json::Value& object, std::string_view member);
+
+// A person revokes a certificate. When it is all that a thing connects with, it is an action against the thing, which
+// is proven like any other; otherwise (of no thing, or one of several) the certificate alone is revoked, and none is
+// returned. Again is no error.
+Result<std::optional<fleet::Action>> revoke_by_hand(Call& call, const repository::CertificateRow& row,
+                                                    const std::string& reason);
+
+std::string new_uuid(crypto::Random& random);  // version 4, RFC 9562
 
 // Seconds since the epoch, as the API's timestamps are.
 inline double seconds(Instant t) { return static_cast<double>(to_ms(t)) / 1000.0; }
