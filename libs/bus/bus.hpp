@@ -2,18 +2,16 @@
 //
 // What it promises, on every backend (tests/contract holds them to it):
 //  - append() calls back good only after every record of the batch is durable: it survives kill -9 of any process. On
-//  an
-//    error some of the records may be there all the same (at least once). Order is kept per partition in order of
+//    an error some of the records may be there all the same (at least once). Order is kept per partition in order of
 //    append().
 //  - A partition of a group has one owner. Who lost it (session time-out, rebalance) is fenced: its unit of work fails
-//  with
-//    ErrorCode::fenced and leaves neither records nor offsets.
+//    with ErrorCode::fenced and leaves neither records nor offsets, also when the partition has come back meanwhile.
 //  - Delivery is at least once: from the committed offset on, in order, without holes except compaction and retention.
 //  - An error says by its code whether a retry can help (is_retryable).
 //
 // Threads: Bus is thread-safe. A Consumer or Reader lives on the scheduler it was made with, and is used by one task.
-// Limits: a record's key, value and headers together at most record_bytes_max; records in flight at most
-// BusOptions-specific bytes, beyond which append() answers throttled.
+// Limits: a record's key, value and headers together at most record_bytes_max; bytes that wait to be written at most
+// what the backend's options say, beyond which append() answers throttled.
 #pragma once
 
 #include <functional>
@@ -64,7 +62,9 @@ struct ConsumerOptions {
 class Consumer {
  public:
   virtual ~Consumer() = default;  // leaves the group
-  // Waits up to `wait` for records or a change of assignment; returns early and empty after wake().
+  // Waits up to `wait` for records or a change of assignment; returns early and empty after wake(), and may do so
+  // without. A change that an error kept from being told is told by the next poll that succeeds. A member that was
+  // silent too long is told what it lost and takes part again; one that another of its name has replaced gets fenced.
   virtual async::Task<Result<PollResult>> poll(std::size_t records_max, Millis wait) = 0;
   virtual void wake() = 0;  // thread-safe
   virtual std::unique_ptr<UnitOfWork> begin() = 0;

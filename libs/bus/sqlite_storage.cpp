@@ -1,12 +1,11 @@
 #include "bus/sqlite_storage.hpp"
 
 #include <fmt/format.h>
-#include <stdlib.h>
-
-#include <cstring>
 #include <filesystem>
 #include <mutex>
 
+#include "bus/header_codec.hpp"
+#include "bus/scratch_copy.hpp"
 #include "sqlite/sqlite.hpp"
 
 namespace fleetward::bus {
@@ -29,41 +28,6 @@ INSERT OR IGNORE INTO meta VALUES('format', 1);
 )";
 
 std::string table_of(std::int64_t topic, std::int32_t partition) { return fmt::format("log_{}_{}", topic, partition); }
-
-// Headers as length-prefixed pairs: count, then (u32 length, bytes) of name and value each, little endian.
-std::string encode(const Headers& headers) {
-  std::string out;
-  const auto put = [&out](std::string_view text) {
-    const auto n = static_cast<std::uint32_t>(text.size());
-    for (int shift = 0; shift < 32; shift += 8) out += static_cast<char>(n >> shift & 0xff);
-    out += text;
-  };
-  for (const Header& h : headers) {
-    put(h.name);
-    put(h.value);
-  }
-  return out;
-}
-
-Result<Headers> decode(std::string_view bytes) {
-  Headers out;
-  const auto take = [&bytes](std::string& into) {
-    if (bytes.size() < 4) return false;
-    std::uint32_t n = 0;
-    for (std::size_t i = 0; i < 4; ++i) n |= std::uint32_t{static_cast<std::uint8_t>(bytes[i])} << (8 * i);
-    bytes.remove_prefix(4);
-    if (bytes.size() < n) return false;
-    into = bytes.substr(0, n);
-    bytes.remove_prefix(n);
-    return true;
-  };
-  while (!bytes.empty()) {
-    Header h;
-    if (!take(h.name) || !take(h.value)) return Error(ErrorCode::corrupted, "a record's headers are damaged");
-    out.push_back(std::move(h));
-  }
-  return out;
-}
 
 // One connection with its prepared statements by partition.
 class Connection {
@@ -98,42 +62,10 @@ struct Topic {
   TopicSpec spec;
 };
 
-// A copy of a bus file whose process was killed has a write-ahead log beside it. SQLite can only read that by writing
-// beside the file, so it is read from a copy of our own.
-class ScratchFolder {
- public:
-  // Nothing when there is no log to be taken in.
-  static Result<std::unique_ptr<ScratchFolder>> for_copy_of(const std::string& path) {
-    std::error_code failed;
-    const std::string log = path + "-wal";
-    if (!std::filesystem::exists(log, failed) || std::filesystem::file_size(log, failed) == 0) return {nullptr};
-    std::string pattern = (std::filesystem::temp_directory_path(failed) / "fleetward-bus-XXXXXX").string();
-    if (failed || ::mkdtemp(pattern.data()) == nullptr) {
-      return Error(ErrorCode::unavailable, "make a scratch folder: " + std::string(std::strerror(errno)));
-    }
-    auto folder = std::unique_ptr<ScratchFolder>(new ScratchFolder(pattern));
-    std::filesystem::copy_file(path, folder->file(), failed);
-    if (!failed) std::filesystem::copy_file(log, folder->file() + "-wal", failed);
-    if (failed) return Error(ErrorCode::unavailable, fmt::format("copy {}: {}", path, failed.message()));
-    return folder;
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  ~ScratchFolder() {
-    std::error_code ignored;  // a scratch folder that stays is no harm
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  [[nodiscard]] std::string file() const { return folder_ + "/bus.db"; }
-
- private:
-  explicit ScratchFolder(std::string folder) : folder_(std::move(folder)) {}
-  std::string folder_;
-};
-
 class SqliteStorage final : public Storage {
  public:
   SqliteStorage(std::optional<sqlite::FileLock> lock, std::unique_ptr<Connection> writer,
-                std::unique_ptr<Connection> reader, std::unique_ptr<ScratchFolder> folder = nullptr)
+                std::unique_ptr<Connection> reader, std::unique_ptr<ScratchCopy> folder = nullptr)
       : folder_(std::move(folder)), lock_(std::move(lock)), writer_(std::move(writer)), reader_(std::move(reader)) {}
 
   Status load() {
@@ -188,11 +120,11 @@ class SqliteStorage final : public Storage {
   Status write(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now) override {
     if (!writer_) return Error(ErrorCode::unsupported, "the bus file is open for reading only");
     const std::lock_guard writing(writer_mutex_);
-    Ends ends;
-    const Status written = in_transaction([&] { return insert(records, offsets, now, ends); });
+    Lanes lanes;
+    const Status written = in_transaction([&] { return insert(records, offsets, now, lanes); });
     if (!written) return written;
     const std::lock_guard guard(mutex_);
-    for (const auto& [where, end] : ends) ends_[where] = end;
+    for (const auto& [where, lane] : lanes) ends_[{std::string(where.first), where.second}] = lane.end;
     return {};
   }
 
@@ -216,7 +148,7 @@ class SqliteStorage final : public Storage {
       if (!*row) break;
       Record r{topic, partition, (*s)->integer(0), instant_from_ms((*s)->integer(1)), (*s)->blob(2), std::nullopt, {}};
       if ((*s)->type(3) != sqlite::ColumnType::null) r.value = (*s)->blob(3);
-      auto headers = decode((*s)->blob(4));
+      auto headers = decode_headers((*s)->blob(4));
       if (!headers) return headers.error();
       r.headers = std::move(*headers);
       bytes += r.key.size() + (r.value ? r.value->size() : 0);
@@ -272,6 +204,27 @@ class SqliteStorage final : public Storage {
 
  private:
   using Ends = std::map<std::pair<std::string, std::int32_t>, std::int64_t>;
+
+  // A partition that a transaction writes to: looked up once, since records come by the thousand.
+  struct Lane {
+    std::int64_t topic_id = 0;
+    std::int64_t end = 0;
+    Statement* insert = nullptr;
+  };
+  using Lanes = std::map<std::pair<std::string_view, std::int32_t>, Lane>;  // names are the records'
+
+  Result<Lane*> lane_of(Lanes& lanes, const PlacedRecord& placed) {
+    const auto found = lanes.find({placed.record->topic, placed.partition});
+    if (found != lanes.end()) return &found->second;
+    const auto t = find(placed.record->topic);
+    if (!t) return t.error();
+    auto s =
+        writer_->statement(fmt::format("INSERT INTO {} VALUES(?1, ?2, ?3, ?4, ?5)", table_of(t->id, placed.partition)));
+    if (!s) return s.error();
+    const std::lock_guard guard(mutex_);
+    const Lane lane{t->id, ends_[{placed.record->topic, placed.partition}], *s};
+    return &lanes.emplace(std::pair(std::string_view(placed.record->topic), placed.partition), lane).first->second;
+  }
 
   static Status check_shape(TopicSpec& have, const TopicSpec& want) {
     if (have.kind != want.kind) {
@@ -412,35 +365,27 @@ class SqliteStorage final : public Storage {
     return {};
   }
 
-  Status insert(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now, Ends& ends) {
+  Status insert(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now, Lanes& lanes) {
     for (PlacedRecord& placed : records) {
       const OutRecord& r = *placed.record;
-      const auto t = find(r.topic);
-      if (!t) return t.error();
-      auto end = ends.find({r.topic, placed.partition});
-      if (end == ends.end()) {
-        const std::lock_guard guard(mutex_);
-        end = ends.emplace(std::pair(r.topic, placed.partition), ends_[{r.topic, placed.partition}]).first;
-      }
-      placed.offset = end->second++;
-      auto s = writer_->statement(
-          fmt::format("INSERT INTO {} VALUES(?1, ?2, ?3, ?4, ?5)", table_of(t->id, placed.partition)));
-      if (!s) return s.error();
-      (*s)->bind(1, placed.offset);
-      (*s)->bind(2, to_ms(now));
-      (*s)->bind_blob(3, r.key);
-      if (r.value) (*s)->bind_blob(4, *r.value);
-      (*s)->bind_blob(5, encode(r.headers));
-      if (const Status done = (*s)->run(); !done) return done;
+      const auto lane = lane_of(lanes, placed);
+      if (!lane) return lane.error();
+      placed.offset = (*lane)->end++;
+      Statement& s = *(*lane)->insert;
+      s.bind(1, placed.offset);
+      s.bind(2, to_ms(now));
+      s.bind_blob(3, r.key);
+      if (r.value) s.bind_blob(4, *r.value);
+      s.bind_blob(5, encode_headers(r.headers));
+      if (const Status done = s.run(); !done) return done;
     }
-    for (const auto& [where, end] : ends) {
-      const auto t = find(where.first);
+    for (const auto& [where, lane] : lanes) {
       auto s = writer_->statement(
           "INSERT INTO ends VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET next_offset=excluded.next_offset");
       if (!s) return s.error();
-      (*s)->bind(1, t->id);
+      (*s)->bind(1, lane.topic_id);
       (*s)->bind(2, std::int64_t{where.second});
-      (*s)->bind(3, end);
+      (*s)->bind(3, lane.end);
       if (const Status done = (*s)->run(); !done) return done;
     }
     for (const OffsetCommit& o : offsets) {
@@ -463,7 +408,7 @@ class SqliteStorage final : public Storage {
     return found->second;
   }
 
-  std::unique_ptr<ScratchFolder> folder_;
+  std::unique_ptr<ScratchCopy> folder_;
   std::optional<sqlite::FileLock> lock_;
   std::mutex writer_mutex_;  // before mutex_; the bus's writer, and whoever makes topics
   std::unique_ptr<Connection> writer_;
@@ -500,7 +445,7 @@ Result<std::unique_ptr<Storage>> open_sqlite_storage(const std::string& path) {
 }
 
 Result<std::unique_ptr<Storage>> open_sqlite_storage_read_only(const std::string& path) {
-  auto folder = ScratchFolder::for_copy_of(path);
+  auto folder = ScratchCopy::of(path);
   if (!folder) return folder.error();
   auto reader = connect(*folder ? (*folder)->file() : path,
                         *folder ? Database::Mode::read_write_create : Database::Mode::immutable);
