@@ -1,0 +1,82 @@
+"""What is really written on the topics is what schemas/ says, record by record."""
+import json
+import sqlite3
+
+import jsonschema
+import pytest
+
+from harness import ROOT, publish, report, wait_for
+
+SCHEMAS = {p.name.removesuffix(".schema.json"): json.loads(p.read_text()) for p in (ROOT / "schemas").glob("*.schema.json")}
+# Which schema a record's data has: by event type, or by kind for the plain records on `devices`.
+BY_TYPE = {f"io.fleetward.{name}.v1": name for name in
+           ("violation", "access", "certificate", "enforcement", "gateway", "action", "incident", "profile", "manifest", "registry")}
+
+
+def check(name, value):
+    jsonschema.Draft202012Validator(SCHEMAS[name]).validate(value)
+
+
+def headers_of(blob):
+    """Length-prefixed pairs, little endian."""
+    out, at = [], 0
+    while at < len(blob):
+        n = int.from_bytes(blob[at:at + 4], "little")
+        out.append(blob[at + 4:at + 4 + n].decode())
+        at += 4 + n
+    return dict(zip(out[::2], out[1::2]))
+
+
+def records(bus_file):
+    db = sqlite3.connect(f"file:{bus_file}?mode=ro", uri=True)
+    for topic_id, topic, partitions in db.execute("SELECT id, name, partitions FROM topics").fetchall():
+        for p in range(partitions):
+            for key, value, headers in db.execute(f"SELECT key, value, headers FROM log_{topic_id}_{p}"):
+                yield topic, key.decode(), value, headers_of(headers)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, alertmanager):
+    """A bus on which everything of the main path was written."""
+    import harness
+    server = harness.Fleetward(tmp_path_factory.mktemp("schemas"), alertmanager).start()
+    server.enrol(*(f"s{i}" for i in range(8)), group="schemas")
+    server.request("PUT", "/v1/custom-metrics/cpu", {"type": "number"})
+    server.request("PUT", "/v1/profiles/schemas", {"targets": ["group/schemas"], "behaviors": [
+        {"name": "ports", "metric": "aws:listening-tcp-ports", "criteria": {"comparisonOperator": "in-port-set", "value": {"ports": [22]}}}]})
+    wait_for("a report", lambda: publish(server, "s0", report(1, ports=(22,)), check=False).returncode == 0)
+    publish(server, "s0", report(2, ports=(22, 23)), check=False)
+    action = wait_for("the revocation that waits", lambda: [
+        a for a in server.get("/v1/actions?thing=s0")["actions"] if a["state"] == "awaiting_approval"])[0]
+    server.cli("actions", "approve", action["id"], "--reason", "sure")
+    wait_for("its proof", lambda: server.get(f"/v1/actions/{action['id']}")["state"] == "in_effect")
+    server.cli("actions", "release", action["follows"], "--reason", "done")
+    wait_for("the incident on its topic", lambda: [i for i in server.get("/v1/incidents")["incidents"]])
+    assert server.stop() == 0
+    return list(records(server.data / "bus" / "bus.db"))
+
+
+def test_every_envelope_and_its_data(written):
+    seen = set()
+    for topic, key, value, headers in written:
+        if topic == "fleetward.detector-state" or value is None:
+            continue
+        kind = headers.get("fw-kind")
+        if topic == "fleetward.devices" and kind != "registry":
+            if kind in ("begin", "tick", "mark", "cloud-metrics"):
+                check(kind, json.loads(value))
+                seen.add(kind)
+            continue
+        event = json.loads(value)
+        check("cloud-event", event)
+        assert event["subject"] == key
+        check(BY_TYPE[event["type"]], event["data"])
+        seen.add(BY_TYPE[event["type"]])
+    assert seen >= set(BY_TYPE.values()) | {"begin", "mark", "cloud-metrics"}, "the scenario wrote one of each"
+
+
+def test_a_wrong_record_is_told(written):
+    event = next(json.loads(v) for t, _, v, _ in written if t == "fleetward.access")
+    event["data"]["version"] = "one"
+    with pytest.raises(jsonschema.ValidationError):
+        check("access", event["data"])
