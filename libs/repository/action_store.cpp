@@ -12,8 +12,8 @@ constexpr std::int64_t list_max = 1000;
 
 Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 
-std::string step_hash(const std::string& previous, const fleet::ActionEvent& event) {
-  return crypto::sha256_hex(previous + "\n" + json::dump(to_json(event)));
+std::string step_hash(const std::string& previous, const std::string& event) {
+  return crypto::sha256_hex(previous + "\n" + event);
 }
 
 Result<std::vector<fleet::Action>> actions_of(const Result<store::Rows>& rows) {
@@ -88,13 +88,15 @@ Status record_step(store::Transaction& tx, fleet::Action& action, std::string_vi
   const auto last = tx.query("SELECT position, hash FROM action_chain WHERE chain=$1", {chain});
   if (!last) return last.error();
   const std::int64_t position = last->empty() ? 1 : last->at(0).integer(0) + 1;
-  const std::string hash = step_hash(last->empty() ? "" : last->at(0).text(1), event);
+  const std::string text = json::dump(to_json(event));
+  const std::string hash = step_hash(last->empty() ? "" : last->at(0).text(1), text);
   for (const Status& written :
        {done(tx.execute("INSERT INTO action_chain VALUES($1, $2, $3) ON CONFLICT(chain) DO UPDATE SET "
                         "position=excluded.position, hash=excluded.hash",
                         {chain, position, hash})),
-        done(tx.execute("INSERT INTO action_steps VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                        {action.id, number, to_ms(now), std::string(step), actor, why, chain, position, hash}))}) {
+        done(
+            tx.execute("INSERT INTO action_steps VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                       {action.id, number, to_ms(now), std::string(step), actor, why, chain, position, text, hash}))}) {
     if (!written) return written;
   }
   const auto version = next_version(tx, fleet::topic::actions, action.thing);
@@ -198,19 +200,20 @@ Result<std::vector<fleet::Hold>> holds_of(store::Transaction& tx, const std::str
 }
 
 Status check_chain(store::Transaction& tx, std::int32_t chain) {
-  const auto steps =
-      tx.query("SELECT s.action, s.number, s.hash, s.position FROM action_steps s WHERE s.chain=$1 ORDER BY s.position",
-               {std::int64_t{chain}});
-  if (!steps) return steps.error();
   const auto end = tx.query("SELECT position, hash FROM action_chain WHERE chain=$1", {std::int64_t{chain}});
   if (!end) return end.error();
-  std::int64_t expected = 1;
-  for (const store::Row& r : *steps) {
-    if (r.integer(3) != expected++)
-      return Error(ErrorCode::corrupted,
-                   fmt::format("chain {}: a step is missing before position {}", chain, r.integer(3)));
+  const std::int64_t length = end->empty() ? 0 : end->at(0).integer(0);
+  std::string previous;
+  for (std::int64_t position = 1; position <= length; ++position) {
+    const auto step = tx.query("SELECT event, hash FROM action_steps WHERE chain=$1 AND position=$2",
+                               {std::int64_t{chain}, position});
+    if (!step) return step.error();
+    if (step->empty()) return Error(ErrorCode::corrupted, fmt::format("chain {}: step {} is missing", chain, position));
+    previous = step_hash(previous, step->at(0).text(0));
+    if (previous != step->at(0).text(1))
+      return Error(ErrorCode::corrupted, fmt::format("chain {}: step {} was changed", chain, position));
   }
-  const bool complete = steps->empty() ? end->empty() : !end->empty() && end->at(0).text(1) == steps->back().text(2);
+  const bool complete = length == 0 || previous == end->at(0).text(1);
   return complete ? Status()
                   : Status(Error(ErrorCode::corrupted, fmt::format("chain {} does not end where it should", chain)));
 }

@@ -13,7 +13,9 @@ CREATE INDEX actions_thing ON actions(thing);
 CREATE INDEX actions_state ON actions(state, created_ms);
 CREATE TABLE action_steps(
   action TEXT NOT NULL REFERENCES actions(id), number BIGINT NOT NULL, at_ms BIGINT NOT NULL, step TEXT NOT NULL, actor TEXT NOT NULL,
-  why TEXT NOT NULL, chain BIGINT NOT NULL, position BIGINT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY(action, number));
+  why TEXT NOT NULL, chain BIGINT NOT NULL, position BIGINT NOT NULL, event TEXT NOT NULL, hash TEXT NOT NULL,
+  PRIMARY KEY(action, number));
+CREATE INDEX action_steps_chain ON action_steps(chain, position);
 CREATE TABLE action_chain(chain BIGINT PRIMARY KEY, position BIGINT NOT NULL, hash TEXT NOT NULL);
 CREATE TABLE holds(
   thing TEXT NOT NULL, action TEXT NOT NULL, thing_id TEXT NOT NULL, level TEXT NOT NULL, reason TEXT NOT NULL, actor TEXT NOT NULL,

@@ -1,0 +1,285 @@
+#include "repository/action_repository.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+#include <random>
+
+#include "repository/certificate_repository.hpp"
+#include "repository/migrations.hpp"
+#include "repository/registry_repository.hpp"
+#include "store/sqlite_store.hpp"
+
+namespace fleetward::repository {
+namespace {
+
+using fleet::Action;
+using fleet::ActionState;
+using fleet::HoldLevel;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class ActionTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "actions-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    auto opened = store::open_sqlite_store(folder_ + "/store.db", metrics_);
+    ASSERT_TRUE(opened.ok());
+    store_ = std::move(*opened);
+    ASSERT_TRUE(store_->migrate(all_migrations()).ok());
+    respond::PlaybookEntry entry;
+    entry.name = "isolate";
+    entry.mode = respond::EntryMode::act;
+    entry.then_revoke = true;
+    entry.lease = std::chrono::hours(1);
+    policy_.playbook.entries = {entry};
+    policy_.enforcing = true;
+  }
+  void TearDown() override {
+    store_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  template <class T>
+  Result<T> in(std::function<Result<T>(store::Transaction&)> work) {
+    std::optional<Result<T>> out;
+    std::promise<Status> done;
+    store_->run(
+        [&](store::Transaction& tx) -> Status {
+          out = work(tx);
+          return out->ok() ? Status() : Status(out->error());
+        },
+        [&](Status s) { done.set_value(std::move(s)); });
+    const Status committed = done.get_future().get();
+    if (!committed) return committed.error();
+    return std::move(*out);
+  }
+  void fleet_of(int count, const std::string& group) {
+    ASSERT_TRUE(in<bool>([&](store::Transaction& tx) -> Result<bool> {
+                  if (const auto made = create_group(tx, group, "id-" + group, "", "", now_); !made)
+                    return made.error();
+                  for (int i = 0; i < count; ++i) {
+                    const std::string name = fmt::format("{}-{}", group, i);
+                    if (const auto thing = create_thing(tx, name, "id-" + name, "", {}, now_); !thing)
+                      return thing.error();
+                    if (const Status added = add_to_group(tx, group, name, now_); !added) return added.error();
+                  }
+                  return true;
+                }).ok());
+  }
+  fleet::ViolationEvent violation(const std::string& thing, const std::string& group,
+                                  const std::string& behavior = "ports") {
+    fleet::ViolationEvent v;
+    v.violation_id = fmt::format("{}-{}-{}", thing, behavior, ++violations_);
+    v.thing = thing;
+    v.thing_id = "id-" + thing;
+    v.profile = "p";
+    v.behavior.name = behavior;
+    v.groups = {group};
+    v.expected = "22";
+    v.seen = "48101";
+    v.time = v.received = now_;
+    return v;
+  }
+  std::optional<Action> decided(const fleet::ViolationEvent& v) {
+    const auto a = in<std::optional<Action>>([&](store::Transaction& tx) { return decide(tx, policy_, v, now_); });
+    EXPECT_TRUE(a.ok()) << (a.ok() ? "" : a.error().message);
+    return a.ok() ? *a : std::nullopt;
+  }
+  Action proven(const Action& a) {
+    return *in<Action>([&](store::Transaction& tx) { return mark_verified(tx, a.id, {}, policy_, now_); });
+  }
+  std::size_t holds(const std::string& thing) {
+    return in<std::vector<fleet::Hold>>([&](store::Transaction& tx) { return holds_of(tx, thing); })->size();
+  }
+
+  std::string folder_;
+  metrics::Registry metrics_;
+  std::unique_ptr<store::Store> store_;
+  Policy policy_;
+  Instant now_ = instant_from_ms(1'800'000'000'000);
+  int violations_ = 0;
+};
+
+TEST_F(ActionTest, ActsHoldsVerifiesAndProposesTheRevocation) {
+  fleet_of(20, "g");
+  const auto a = decided(violation("g-1", "g"));
+  ASSERT_TRUE(a);
+  EXPECT_EQ(a->state, ActionState::executing);
+  EXPECT_EQ(a->access_version, 1);
+  EXPECT_EQ(holds("g-1"), 1U);
+  EXPECT_EQ(proven(*a).state, ActionState::in_effect);
+  const auto all = in<std::vector<Action>>([](store::Transaction& tx) {
+    return list_actions(tx, {"g-1", ""}, "", 10);
+  });
+  ASSERT_THAT(*all, SizeIs(2));
+  const auto revoke =
+      std::find_if(all->begin(), all->end(), [](const Action& x) { return x.level == HoldLevel::revoke; });
+  ASSERT_NE(revoke, all->end());
+  EXPECT_EQ(revoke->state, ActionState::awaiting_approval);
+  EXPECT_EQ(revoke->follows, a->id);
+}
+
+TEST_F(ActionTest, FurtherViolationsOfAHeldThingJoinItsAction) {
+  fleet_of(20, "g");
+  const auto first = decided(violation("g-1", "g"));
+  const auto second = decided(violation("g-1", "g", "destinations"));
+  EXPECT_EQ(first->id, second->id);
+  EXPECT_THAT(second->violations, SizeIs(2));
+  EXPECT_EQ(holds("g-1"), 1U);
+}
+
+TEST_F(ActionTest, TheSecondOfANewRuleWaitsForItsCanary) {
+  fleet_of(40, "g");
+  const auto first = decided(violation("g-1", "g"));
+  const auto second = decided(violation("g-2", "g"));
+  EXPECT_EQ(second->state, ActionState::proposed);
+  EXPECT_THAT(second->wait_reason, HasSubstr("canary"));
+  proven(*first);
+  ASSERT_TRUE(in<bool>([&](store::Transaction& tx) -> Result<bool> {
+                const Status s = reconsider_waiting(tx, policy_, now_);
+                return s.ok() ? Result<bool>(true) : Result<bool>(s.error());
+              }).ok());
+  EXPECT_EQ(in<Action>([&](store::Transaction& tx) { return get_action(tx, second->id); })->state,
+            ActionState::executing);
+}
+
+TEST_F(ActionTest, AFailedCanaryMakesTheRestAsk) {
+  fleet_of(40, "g");
+  const auto first = decided(violation("g-1", "g"));
+  ASSERT_TRUE(in<Action>([&](store::Transaction& tx) {
+                return mark_failed(tx, first->id, "a session is open", {}, now_);
+              }).ok());
+  EXPECT_EQ(decided(violation("g-2", "g"))->state, ActionState::awaiting_approval);
+}
+
+TEST_F(ActionTest, CapsAreNeverExceededByAnySchedule) {
+  fleet_of(60, "g");
+  proven(*decided(violation("g-0", "g")));
+  std::mt19937 random(7);
+  std::vector<std::pair<Instant, std::string>> acted = {{now_, "g-0"}};
+  for (int i = 0; i < 300; ++i) {
+    now_ += Millis(random() % 1'200'000);
+    const std::string thing = fmt::format("g-{}", random() % 60);
+    const auto a = decided(violation(thing, "g", fmt::format("b{}", random() % 3)));
+    if (!a || a->state != ActionState::executing || a->created != now_) continue;
+    acted.emplace_back(now_, thing);
+    proven(*a);
+    if (random() % 2 == 0) {
+      ASSERT_TRUE(in<Action>([&](store::Transaction& tx) { return release(tx, a->id, "admin", "clean", now_); }).ok());
+    }
+    for (const auto& [window, cap] : {std::pair(respond::hour_window, respond::caps_for(60).hour),
+                                      {respond::day_window, respond::caps_for(60).day}}) {
+      std::set<std::string> things;
+      for (const auto& [at, who] : acted) {
+        if (at > now_ - window) things.insert(who);
+      }
+      ASSERT_LE(static_cast<std::int64_t>(things.size()), cap);
+    }
+  }
+  EXPECT_GE(acted.size(), 8U) << "the schedule acted at all";
+}
+
+TEST_F(ActionTest, TheBrakeStopsWhatFallsToOneBehavior) {
+  fleet_of(2000, "g");
+  proven(*decided(violation("g-0", "g")));
+  int automatic = 1;
+  std::string why;
+  for (int i = 1; i < 20; ++i) {
+    now_ += Millis(100);
+    const auto a = decided(violation(fmt::format("g-{}", i), "g"));
+    if (a->state == ActionState::executing) {
+      ++automatic;
+      proven(*a);
+    } else {
+      why = a->wait_reason;
+    }
+  }
+  EXPECT_EQ(automatic, 9);
+  EXPECT_THAT(why, HasSubstr("brake"));
+}
+
+TEST_F(ActionTest, ApprovalRefusalAndWhoMayGiveThem) {
+  fleet_of(20, "g");
+  policy_.playbook.entries[0].mode = respond::EntryMode::ask;
+  const auto a = decided(violation("g-1", "g"));
+  EXPECT_EQ(a->state, ActionState::awaiting_approval);
+  EXPECT_EQ(holds("g-1"), 0U);
+  const auto by = [&](auto what, const std::string& id, const std::string& who) {
+    return in<Action>([&](store::Transaction& tx) { return what(tx, id, who, "because", now_); });
+  };
+  EXPECT_EQ(by(approve, a->id, "responder").error().code, ErrorCode::permission_denied);
+  EXPECT_EQ(by(release, a->id, "admin").error().code, ErrorCode::failed_precondition);
+  EXPECT_EQ(by(approve, a->id, "admin")->state, ActionState::executing);
+  EXPECT_EQ(holds("g-1"), 1U);
+  EXPECT_EQ(by(approve, a->id, "admin").error().code, ErrorCode::failed_precondition);
+  EXPECT_EQ(by(release, a->id, "admin")->state, ActionState::released);
+  EXPECT_EQ(by(release, a->id, "admin")->state, ActionState::released) << "again is no error";
+  EXPECT_EQ(holds("g-1"), 0U);
+  const auto other = decided(violation("g-2", "g"));
+  EXPECT_EQ(by(refuse, other->id, "admin")->state, ActionState::refused);
+  EXPECT_EQ(by(approve, other->id, "admin").error().code, ErrorCode::failed_precondition);
+}
+
+TEST_F(ActionTest, ObserveHoldsNobody) {
+  fleet_of(20, "g");
+  policy_.enforcing = false;
+  const auto a = decided(violation("g-1", "g"));
+  EXPECT_EQ(a->mode, "observe");
+  EXPECT_EQ(holds("g-1"), 0U);
+}
+
+TEST_F(ActionTest, TheStopSwitchMakesEverythingAsk) {
+  fleet_of(20, "g");
+  ASSERT_TRUE(in<bool>([&](store::Transaction& tx) -> Result<bool> {
+                const Status s = set_stop_switch(tx, true, "admin", "storm", now_);
+                return s.ok() ? Result<bool>(true) : Result<bool>(s.error());
+              }).ok());
+  EXPECT_THAT(decided(violation("g-1", "g"))->wait_reason, HasSubstr("stop switch"));
+}
+
+TEST_F(ActionTest, LeasesEndByOurRecordButNotRevocations) {
+  fleet_of(20, "g");
+  const auto a = decided(violation("g-1", "g"));
+  proven(*a);
+  now_ += std::chrono::hours(2);
+  ASSERT_TRUE(in<bool>([&](store::Transaction& tx) -> Result<bool> {
+                const Status s = end_leases(tx, "responder", now_);
+                return s.ok() ? Result<bool>(true) : Result<bool>(s.error());
+              }).ok());
+  EXPECT_EQ(holds("g-1"), 0U);
+  EXPECT_EQ(in<Action>([&](store::Transaction& tx) { return get_action(tx, a->id); })->state, ActionState::released);
+}
+
+TEST_F(ActionTest, TheChainTellsAStepThatIsMissingOrWasChanged) {
+  fleet_of(20, "g");
+  const auto a = decided(violation("g-1", "g"));
+  proven(*a);
+  const auto broken = [&] {
+    for (std::int32_t chain = 0; chain < 4; ++chain) {
+      const auto r = in<bool>([&](store::Transaction& tx) -> Result<bool> {
+        const Status s = check_chain(tx, chain);
+        return s.ok() ? Result<bool>(true) : Result<bool>(s.error());
+      });
+      if (!r) return true;
+    }
+    return false;
+  };
+  EXPECT_FALSE(broken());
+  const auto tamper = [&](std::string_view sql) {
+    return in<std::int64_t>([&](store::Transaction& tx) { return tx.execute(sql, {a->id}); }).ok();
+  };
+  ASSERT_TRUE(
+      tamper("UPDATE action_steps SET event=replace(event, 'responder', 'nobody') WHERE action=$1 AND number=1"));
+  EXPECT_TRUE(broken());
+  ASSERT_TRUE(
+      tamper("UPDATE action_steps SET event=replace(event, 'nobody', 'responder') WHERE action=$1 AND number=1"));
+  EXPECT_FALSE(broken());
+  ASSERT_TRUE(tamper("DELETE FROM action_steps WHERE action=$1 AND number=1"));
+  EXPECT_TRUE(broken());
+}
+
+}  // namespace
+}  // namespace fleetward::repository
