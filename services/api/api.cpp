@@ -3,6 +3,7 @@
 #include <future>
 
 #include "aws/sigv4.hpp"
+#include "core/text.hpp"
 #include "http/server.hpp"
 #include "log/log.hpp"
 #include "repository/audit_repository.hpp"
@@ -83,9 +84,10 @@ Result<auth::Principal> Api::State::authenticate(const http::Request& request) c
     if (!good) return good.error();
     return holder->principal;
   }
-  constexpr std::string_view bearer = "Bearer ";
+  constexpr std::string_view bearer = "Bearer ";  // the scheme in any case, RFC 9110 section 11.1
+  const bool has_token = iequals(std::string_view(*header).substr(0, bearer.size()), bearer);
   const auth::Principal* found =
-      header->starts_with(bearer) ? credentials.by_token(std::string_view(*header).substr(bearer.size())) : nullptr;
+      has_token ? credentials.by_token(trim(std::string_view(*header).substr(bearer.size()))) : nullptr;
   if (found == nullptr)
     return Error(ErrorCode::unauthenticated, "The security token included in the request is invalid.");
   return *found;
