@@ -90,10 +90,7 @@ TEST_F(DecisionsTest, ViolationsOnBothFaces) {
   EXPECT_THAT(ids(call("GET", "/v1/violation-events?thing=odd"), "events"), ElementsAre("05", "05", "03", "01"));
 
   EXPECT_EQ(call("GET", "/violation-events").status, 400) << "both times are required";
-  EXPECT_THAT(
-      ids(call("GET", "/violation-events?startTime=1795000002&endTime=2026-11-18T11%3A46%3A44Z"), "violationEvents"),
-      IsEmpty());
-  const std::string span = "/violation-events?startTime=1795000002&endTime=1795000004";
+  const std::string span = "/violation-events?startTime=1795000002&endTime=2026-11-18T11%3A06%3A44Z";
   EXPECT_THAT(ids(call("GET", span), "violationEvents"), ElementsAre("03", "02")) << "the end is not in it";
   EXPECT_EQ(call("GET", span).body["violationEvents"][0]["violationEventType"], "in-alarm");
 }
