@@ -47,16 +47,21 @@ Result<std::string> certificate_of_principal(Call& call) {
   return *id;
 }
 
+// While a thing is held its certificates stay as they are: under another name the device would be in again.
+Status check_free(Call& call, const std::string& thing) {
+  const auto holds = repository::holds_of(call.tx, thing);
+  if (!holds) return holds.error();
+  if (holds->empty()) return {};
+  return Error(ErrorCode::failed_precondition,
+               fmt::format("Thing {} is held by action {}: release it first.", thing, holds->front().action_id));
+}
+
 Result<Value> attach(Call& call) {
   const auto thing = repository::get_thing(call.tx, call.text("thingName"));
   if (!thing) return thing.error();
   const auto id = certificate_of_principal(call);
   if (!id) return id.error();
-  const auto holds = repository::holds_of(call.tx, thing->name);
-  if (!holds) return holds.error();
-  if (!holds->empty())
-    return Error(ErrorCode::failed_precondition,
-                 fmt::format("Thing {} is held: release it before it gets a certificate.", thing->name));
+  if (const Status free = check_free(call, thing->name); !free) return free.error();
   const Status done = repository::attach_certificate(call.tx, *id, thing->name, thing->id, call.now);
   if (!done && done.error().code == ErrorCode::not_found) return not_found(*id);
   if (!done) return done.error();
@@ -71,6 +76,7 @@ Result<Value> detach(Call& call) {
   if (!*row) return not_found(*id);
   if ((**row).thing != call.text("thingName"))
     return Error(ErrorCode::not_found, "The principal is not attached to this thing.");
+  if (const Status free = check_free(call, (**row).thing); !free) return free.error();
   const Status done = repository::attach_certificate(call.tx, *id, "", "", call.now);
   if (!done) return done.error();
   return Value::object();

@@ -286,6 +286,7 @@ TEST_F(LifecycleTest, EnrolIsIdempotentAndRefusedWhileHeld) {
   EXPECT_EQ(call("DELETE", "/things/cam-1").status, 400) << "nor is it deleted";
   const std::string other = call("POST", "/keys-and-certificate").body["certificateId"].get<std::string>();
   EXPECT_EQ(attach("cam-1", other).status, 400) << "nor does it get another certificate";
+  EXPECT_EQ(detach("cam-1", id).status, 400) << "nor may its own serve another name";
   const std::string action = held.body["id"].get<std::string>();
   EXPECT_EQ(call_as(viewer_, "POST", "/v1/actions/" + action + "/release", R"({"reason":"x"})").status, 403);
   EXPECT_EQ(call("POST", "/v1/actions/" + action + "/release", R"({"reason":"found"})").body["state"], "released");
