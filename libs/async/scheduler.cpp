@@ -22,6 +22,8 @@ Instant wall_now() { return std::chrono::time_point_cast<Millis>(std::chrono::sy
 // ---- LoopThread
 
 struct LoopThread::State {
+  // Handlers that never ran are destroyed with the context, after the timers: what they own may still cancel().
+  bool closed = false;
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> guard{context.get_executor()};
   std::map<TimerId, asio::steady_timer> timers;
@@ -36,7 +38,10 @@ LoopThread::LoopThread(std::string name) : state_(std::make_unique<State>()) {
   });
 }
 
-LoopThread::~LoopThread() { stop(); }
+LoopThread::~LoopThread() {
+  stop();
+  state_->closed = true;
+}
 
 void LoopThread::stop() {
   if (!state_->thread.joinable()) return;
@@ -58,7 +63,9 @@ TimerId LoopThread::call_after(Millis delay, std::function<void()> work) {
   return id;
 }
 
-void LoopThread::cancel(TimerId timer) { state_->timers.erase(timer); }
+void LoopThread::cancel(TimerId timer) {
+  if (!state_->closed) state_->timers.erase(timer);
+}
 Instant LoopThread::now() const { return wall_now(); }
 std::chrono::nanoseconds LoopThread::steady_now() const { return std::chrono::steady_clock::now().time_since_epoch(); }
 
@@ -66,6 +73,7 @@ std::chrono::nanoseconds LoopThread::steady_now() const { return std::chrono::st
 
 struct VirtualScheduler::State {
   using Key = std::pair<Instant, TimerId>;
+  bool closed = false;  // as LoopThread's
   asio::io_context context{1};
   Instant start;
   Instant now;
@@ -78,7 +86,7 @@ VirtualScheduler::VirtualScheduler(Instant start) : state_(std::make_unique<Stat
   state_->start = start;
   state_->now = start;
 }
-VirtualScheduler::~VirtualScheduler() = default;
+VirtualScheduler::~VirtualScheduler() { state_->closed = true; }
 
 Executor VirtualScheduler::executor() { return state_->context.get_executor(); }
 void VirtualScheduler::post(std::function<void()> work) { asio::post(state_->context, std::move(work)); }
@@ -92,6 +100,7 @@ TimerId VirtualScheduler::call_after(Millis delay, std::function<void()> work) {
 }
 
 void VirtualScheduler::cancel(TimerId timer) {
+  if (state_->closed) return;
   const auto found = state_->due.find(timer);
   if (found == state_->due.end()) return;
   state_->timers.erase(State::Key(found->second, timer));

@@ -50,7 +50,8 @@ Result<Plan> make_plan(const Invocation& invocation) {
     // Also what keeps a name from leaving the folder.
     if (!fleet::is_valid_name(name)) return usage("a name has 1 to 128 of a-z A-Z 0-9 : _ -");
   }
-  for (const std::string_view group : split(invocation.option("group").value_or(""), ',')) {
+  const std::string groups = invocation.option("group").value_or("");
+  for (const std::string_view group : split(groups, ',')) {
     if (!group.empty()) plan.groups.push_back(std::string(group));
   }
   return plan;
