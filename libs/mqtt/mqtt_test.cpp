@@ -123,11 +123,12 @@ TEST_P(SessionTest, Qos2EndsTheConnection) {
   }
 }
 
-TEST_P(SessionTest, ReceiveMaximumAndIdentifiersInUse) {
+TEST_P(SessionTest, UnacknowledgedPublishesAreBounded) {
   connect();
-  for (std::uint16_t id = 1; id <= 64; ++id) feed(encode_publish(GetParam(), "t", "x", 1, id));
+  const std::uint16_t allowed = GetParam() == Version::v5 ? 64 : 1024;
+  for (std::uint16_t id = 1; id <= allowed; ++id) feed(encode_publish(GetParam(), "t", "x", 1, id));
   EXPECT_FALSE(session_.ended());
-  feed(encode_publish(GetParam(), "t", "x", 1, 65));
+  feed(encode_publish(GetParam(), "t", "x", 1, static_cast<std::uint16_t>(allowed + 1)));
   EXPECT_TRUE(session_.ended());
   EXPECT_THAT(recorder_.ends, ElementsAre(std::pair(reason::receive_maximum_exceeded, false)));
 }

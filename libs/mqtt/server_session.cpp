@@ -117,7 +117,8 @@ void ServerSession::handle_publish(const Frame& frame) {
       if (open.packet_id == packet->packet_id)
         return fail({reason::packet_identifier_in_use, "the packet identifier is in use"});
     }
-    if (inbound_.size() >= limits_.receive_maximum) {
+    const std::size_t open_max = version_ == Version::v5 ? limits_.receive_maximum : limits_.unacknowledged_max_311;
+    if (inbound_.size() >= open_max) {
       return fail({reason::receive_maximum_exceeded, "more unacknowledged publishes than allowed"});
     }
     inbound_.push_back({packet->packet_id, std::nullopt});

@@ -25,6 +25,7 @@ namespace fleetward::mqtt {
 struct SessionLimits {
   std::size_t packet_bytes_max = (128 << 10) + 1024;  // a report of 128 KiB and its header
   std::uint16_t receive_maximum = 64;                 // unacknowledged QoS 1 publishes that a client may have under way
+  std::size_t unacknowledged_max_311 = 1024;          // 3.1.1 cannot be told of a maximum: ample, then the end
   std::uint16_t keep_alive_seconds_max = 1200;        // a client that asks for more, or for none, gets this
   std::size_t subscriptions_max = 50;
   std::size_t outbound_max = 64;  // messages to the client that wait or are unacknowledged

@@ -30,8 +30,9 @@ Status OperationsServer::start(const net::Endpoint& at) {
                                      [this](http::Request request) { return handle(std::move(request)); }, metrics_,
                                      {.name = "operations",
                                       .limits = {16 << 10, 1 << 10},
-                                      .connections_max = 64,
-                                      .request_timeout = Millis(10'000)});
+                                      .connections_max = 256,
+                                      .request_timeout = Millis(5'000),
+                                      .idle_timeout = Millis(5'000)});
     if (server) {
       server_ = std::move(*server);
     } else {

@@ -25,12 +25,11 @@ std::vector<std::string> role_names() {
 Result<std::vector<std::string>> wanted_roles(const std::vector<std::string>& words) {
   const std::vector<std::string> known = role_names();
   for (const std::string& word : words) {
-    if (word == "all") return known;
-    if (std::find(known.begin(), known.end(), word) != known.end()) continue;
+    if (word == "all" || std::find(known.begin(), known.end(), word) != known.end()) continue;
     return {ErrorCode::invalid_argument, fmt::format("there is no role '{}'{}; there are all, {}", printable(word, 64),
                                                      config::suggestion(word, known), fmt::join(known, ", "))};
   }
-  return words;
+  return std::find(words.begin(), words.end(), "all") != words.end() ? known : words;
 }
 
 void configure_log(const LogSettings& settings) {

@@ -87,10 +87,16 @@ Result<runtime::Module> make_notifier(const Parts& parts) {
                          .stop = [service](Millis limit) { service->stop(limit); }};
 }
 
+constexpr std::size_t token_bytes_min = 32;
+
 Result<auth::Credentials> read_credentials(const Parts& parts) {
   const std::string& folder = parts.settings.installation.data_dir;
   const Result<std::string> token = read_file(folder + "/admin-token");
   if (!token) return token.error();
+  if (trim(*token).size() < token_bytes_min) {
+    return Error(ErrorCode::failed_precondition,
+                 "admin-token is too short to be a secret: remove it and run `fleetward init`");
+  }
   const Result<std::string> key_text = read_file(folder + "/admin-aws.json");
   if (!key_text) return key_text.error();
   Result<auth::AccessKey> key = auth::access_key_from_json(*key_text);
