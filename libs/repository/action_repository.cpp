@@ -12,6 +12,8 @@ using fleet::ActionState;
 
 constexpr std::string_view ungrouped = "(no group)";
 constexpr std::size_t evidence_kept = 40;
+constexpr std::size_t violations_joined_max = 100;
+constexpr std::size_t reason_bytes_max = 4'000;  // and one more reason of at most as much again
 const std::string responder = "responder";
 
 Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
@@ -147,7 +149,8 @@ Result<std::optional<Action>> open_action(store::Transaction& tx, const std::str
 }
 
 std::string reason_of(const fleet::ViolationEvent& v) {
-  return fmt::format("{}/{}: expected {}, seen {}", v.profile, v.behavior.name, v.expected, v.seen);
+  return fmt::format("{}/{}: expected {}, seen {}", v.profile, v.behavior.name, v.expected, v.seen)
+      .substr(0, reason_bytes_max);
 }
 
 Action action_for(const respond::PlaybookEntry& entry, const fleet::ViolationEvent& v, Instant now) {
@@ -235,12 +238,15 @@ Result<std::optional<Action>> decide(store::Transaction& tx, const Policy& polic
   if (!hit) return hit.error();
   auto open = open_action(tx, v.thing, entry->name);
   if (!open) return open.error();
-  if (*open) {
+  // What was only observed does not stand in the way once we enforce.
+  const bool only_observed = *open && (**open).mode == "observe" && policy.enforcing;
+  if (*open && !only_observed) {
     Action& action = **open;
     if (std::find(action.violations.begin(), action.violations.end(), v.violation_id) != action.violations.end())
       return open;
+    if (action.violations.size() >= violations_joined_max) return open;  // it says enough
     action.violations.push_back(v.violation_id);
-    action.reason += "; " + reason_of(v);
+    if (action.reason.size() < reason_bytes_max) action.reason += "; " + reason_of(v);
     action.gateway_seen = action.gateway_seen || v.gateway_seen;
     if (const Status joined = detail::record_step(tx, action, "violation_joined", responder, reason_of(v), now);
         !joined)
@@ -298,6 +304,7 @@ Result<Action> approve(store::Transaction& tx, const std::string& id, const std:
     return Error(ErrorCode::permission_denied, "whoever asks for an action may not approve it");
   action->approved_by = actor;
   action->mode = "enforce";
+  action->lease_end = now + (action->lease_end - action->created);  // the lease runs from the approval on
   action->stopwatch.decided = now;
   if (const Status begun = detail::execute(tx, *action, actor, "approved: " + why, now); !begun) return begun.error();
   return action;

@@ -73,13 +73,15 @@ std::int64_t number_of(const std::map<std::string, std::string>& facts, const st
 }
 
 // What the answer says of the thing's standing, in words.
-std::string fault_of(const ConnectProbe::Answer& answer, const std::string& instance, std::int64_t access_version) {
+std::string fault_of(const ConnectProbe::Answer& answer, const std::string& instance, fleet::HoldLevel level,
+                     std::int64_t access_version) {
   if (answer.facts.contains("fleetward-gateway") && answer.facts.at("fleetward-gateway") != instance)
     return "another gateway answered";
-  if (answer.code == mqtt::reason::success) return "the probe was let through: the thing may connect";
-  if (answer.code != mqtt::reason::banned)
+  const bool kept_out = level >= fleet::HoldLevel::isolate;
+  if (kept_out && answer.code == mqtt::reason::success) return std::string(let_through);
+  if (answer.code != mqtt::reason::banned && answer.code != mqtt::reason::success)
     return fmt::format("the probe was refused for another reason (0x{:02X})", answer.code);
-  if (number_of(answer.facts, "fleetward-sessions") != 0) return "a session of the thing is still open";
+  if (kept_out && number_of(answer.facts, "fleetward-sessions") != 0) return std::string(session_open);
   if (number_of(answer.facts, "fleetward-access-version") < access_version)
     return "the gateway has not applied the record yet";
   return {};
@@ -97,9 +99,15 @@ async::Task<Result<http::Response>> fetch(async::Scheduler& scheduler, http::Cli
 
 }  // namespace
 
+bool contradicts(const Evidence& e) {
+  if (e.good) return false;
+  return e.text == let_through || e.text == session_open || e.text == not_revoked ||
+         e.text.find(not_in_crl) != std::string::npos;
+}
+
 async::Task<Evidence> probe_gateway(async::Scheduler& scheduler, fleet::GatewayHeartbeat gateway,
                                     ProbeIdentity identity, std::string ca_pem, std::string thing,
-                                    std::int64_t access_version, Millis limit) {
+                                    fleet::HoldLevel level, std::int64_t access_version, Millis limit) {
   Evidence evidence{scheduler.now(), "probe", gateway.instance, false, ""};
   net::TlsClientConfig config{
       std::move(ca_pem), std::move(identity.certificate_pem), std::move(identity.key_pem), gateway.probe_host, {}};
@@ -115,9 +123,12 @@ async::Task<Evidence> probe_gateway(async::Scheduler& scheduler, fleet::GatewayH
   const Result<ConnectProbe::Answer> answer =
       co_await async::from_callback<Result<ConnectProbe::Answer>>(scheduler, start);
   evidence.time = scheduler.now();
-  evidence.text = answer.ok() ? fault_of(*answer, gateway.instance, access_version) : answer.error().message;
+  evidence.text = answer.ok() ? fault_of(*answer, gateway.instance, level, access_version) : answer.error().message;
   evidence.good = answer.ok() && evidence.text.empty();
-  if (evidence.good) evidence.text = "a new connection is refused with 0x8A, no session is open";
+  if (evidence.good) {
+    evidence.text = level >= fleet::HoldLevel::isolate ? "a new connection is refused with 0x8A, no session is open"
+                                                       : "the restriction is applied";
+  }
   co_return evidence;
 }
 
@@ -142,8 +153,7 @@ async::Task<Evidence> look_at_crl(async::Scheduler& scheduler, std::string url, 
   for (const std::string& pem : certificates_pem) {
     const auto info = pki::read_certificate(pem);
     if (info && crl->revoked.contains(info->serial)) continue;
-    evidence.text =
-        fmt::format("CRL {} that is served does not hold serial {}", crl->number, info ? info->serial : "?");
+    evidence.text = fmt::format("CRL {} {} {}", crl->number, not_in_crl, info ? info->serial : "?");
     co_return evidence;
   }
   evidence.good = true;
@@ -171,7 +181,7 @@ async::Task<Evidence> ask_ocsp(async::Scheduler& scheduler, std::string url, std
   evidence.good = state.ok() && state->kind == pki::CertificateState::Kind::revoked;
   evidence.text = !state          ? "OCSP: " + state.error().message
                   : evidence.good ? "OCSP answers revoked"
-                                  : "OCSP does not answer revoked";
+                                  : std::string(not_revoked);
   co_return evidence;
 }
 

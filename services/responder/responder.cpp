@@ -14,6 +14,7 @@ constexpr std::size_t batch_records = 200;
 constexpr Millis poll_wait{2'000};
 constexpr Millis pause_after_failure{500};
 constexpr Millis leases_every{2'000};
+constexpr Millis gateway_gone_after = std::chrono::hours(1);
 constexpr Millis effects_kept = std::chrono::hours(24 * 35);  // longer than violations stay on their topic
 const std::string effects_of = "responder";
 
@@ -70,10 +71,12 @@ void Responder::State::on_gateway(const bus::Record& record) {
   }
 }
 
-std::vector<fleet::GatewayHeartbeat> Responder::State::live_gateways() const {
+// Those that have not said goodbye. One that is silent may still let devices in: it counts, and stands in the way of a
+// proof, until it has been silent for so long that its machine must be gone.
+std::vector<fleet::GatewayHeartbeat> Responder::State::known_gateways() const {
   std::vector<fleet::GatewayHeartbeat> out;
   for (const auto& [instance, h] : gateways) {
-    if (h.lease_end > scheduler.now()) out.push_back(h);
+    if (h.lease_end + gateway_gone_after > scheduler.now()) out.push_back(h);
   }
   return out;
 }

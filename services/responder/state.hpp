@@ -21,7 +21,7 @@ struct Responder::State : std::enable_shared_from_this<Responder::State> {
   async::Task<Status> decide_batch(const std::vector<bus::Record>& records);
   async::Task<Status> note_batch(const std::vector<bus::Record>& records);
   void on_gateway(const bus::Record& record);
-  [[nodiscard]] std::vector<fleet::GatewayHeartbeat> live_gateways() const;
+  [[nodiscard]] std::vector<fleet::GatewayHeartbeat> known_gateways() const;
 
   // verification.cpp
   async::Task<void> watch_actions();

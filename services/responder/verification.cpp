@@ -77,8 +77,10 @@ async::Task<Result<ProbeIdentity>> Responder::State::probe_identity(std::string 
 
 async::Task<std::vector<Evidence>> Responder::State::examine(Action action, ProbeIdentity identity) {
   std::vector<Evidence> evidence;
-  for (const fleet::GatewayHeartbeat& gateway : live_gateways()) {
-    Evidence seen = co_await probe_gateway(scheduler, gateway, identity, config.ca_pem, action.thing,
+  if (!gateways_follower->caught_up())
+    evidence.push_back({scheduler.now(), "gateways", "bus", false, "the gateways are not known yet"});
+  for (const fleet::GatewayHeartbeat& gateway : known_gateways()) {
+    Evidence seen = co_await probe_gateway(scheduler, gateway, identity, config.ca_pem, action.thing, action.level,
                                            action.access_version, probe_limit);
     evidence.push_back(std::move(seen));
   }
@@ -89,6 +91,8 @@ async::Task<std::vector<Evidence>> Responder::State::examine(Action action, Prob
   const auto rows = co_await store::transact<std::vector<repository::CertificateRow>>(store, scheduler, read);
   std::vector<std::string> pems;
   for (std::size_t i = 0; rows.ok() && i < rows->size(); ++i) pems.push_back((*rows)[i].pem);
+  if (pems.empty())
+    evidence.push_back({scheduler.now(), "certificates", "store", false, "the thing's certificates could not be read"});
   Evidence crl =
       co_await look_at_crl(scheduler, config.pki_url + "/crl/issuing.crl", config.issuer_pem, pems, probe_limit);
   evidence.push_back(std::move(crl));
@@ -130,10 +134,12 @@ async::Task<void> Responder::State::conclude(std::string id, std::string fault, 
 async::Task<void> Responder::State::verify(Action action) {
   fault::crash_here("responder.before_verify");
   const auto deadline = scheduler.steady_now() + config.verify_limit;
-  const Result<ProbeIdentity> identity = co_await probe_identity(action.thing);
+  Result<ProbeIdentity> identity = co_await probe_identity(action.thing);
   std::vector<Evidence> evidence;
-  std::string fault = identity.ok() ? "no gateway has said that the hold is in force" : identity.error().message;
-  while (identity.ok() && !scope.stopping()) {
+  std::string fault = "no gateway has said that the hold is in force";
+  while (!scope.stopping()) {
+    if (!identity) identity = co_await probe_identity(action.thing);
+    if (!identity) fault = identity.error().message;
     const Result<Action> now = co_await current(action.id);
     const bool open = now.ok() && (now->state == ActionState::verifying || now->state == ActionState::executing);
     if (now.ok() && !open) {
@@ -141,7 +147,7 @@ async::Task<void> Responder::State::verify(Action action) {
       co_return;  // released meanwhile
     }
     // "In force" is said by a gateway first: until then a refusal could be of something else.
-    if (now.ok() && now->state == ActionState::verifying) {
+    if (identity.ok() && now.ok() && now->state == ActionState::verifying) {
       evidence = co_await examine(*now, *identity);
       fault = fault_in(evidence);
       if (fault.empty()) break;
@@ -153,15 +159,16 @@ async::Task<void> Responder::State::verify(Action action) {
   under_way.erase(action.id);
 }
 
+// Only what is seen to be otherwise counts as drift: a peer that cannot be reached says nothing of the thing.
 async::Task<void> Responder::State::look_again(Action action) {
   const Result<ProbeIdentity> identity = co_await probe_identity(action.thing);
-  if (identity.ok() && !live_gateways().empty()) {
-    std::vector<Evidence> evidence = co_await examine(action, *identity);
-    const std::string fault = fault_in(evidence);
-    if (!fault.empty() && !scope.stopping()) {
-      drifted.add();
-      co_await conclude(action.id, "no longer in effect: " + fault, std::move(evidence));
-    }
+  std::vector<Evidence> evidence;
+  if (identity.ok()) evidence = co_await examine(action, *identity);
+  const auto otherwise = std::find_if(evidence.begin(), evidence.end(), contradicts);
+  if (otherwise != evidence.end() && !scope.stopping()) {
+    drifted.add();
+    const std::string fault = fmt::format("no longer in effect: {}: {}", otherwise->where, otherwise->text);
+    co_await conclude(action.id, fault, std::move(evidence));
   }
   under_way.erase(action.id);
 }
