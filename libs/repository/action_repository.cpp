@@ -136,16 +136,35 @@ Status settle(store::Transaction& tx, const Policy& policy, Action& action, resp
 }
 
 // An action that is open for this thing by this entry takes further violations in.
-Result<std::optional<Action>> open_action(store::Transaction& tx, const std::string& thing, const std::string& entry) {
+// A revocation that only waits for a person is no such action: it does not keep a released thing off the network.
+Result<std::optional<Action>> open_action(store::Transaction& tx, const std::string& thing,
+                                          const respond::PlaybookEntry& entry) {
   const auto rows = tx.query(
-      "SELECT id FROM actions WHERE thing=$1 AND entry=$2 AND state NOT IN ('released', 'refused', 'failed') ORDER BY "
-      "created_ms DESC LIMIT 1",
-      {thing, entry});
+      "SELECT id FROM actions WHERE thing=$1 AND entry=$2 AND state NOT IN ('released', 'refused', 'failed') AND "
+      "(level=$3 OR state NOT IN ('proposed', 'awaiting_approval')) ORDER BY created_ms DESC LIMIT 1",
+      {thing, entry.name, std::string(to_string(entry.level))});
   if (!rows) return rows.error();
   if (rows->empty()) return std::optional<Action>();
   auto action = get_action(tx, rows->at(0).text(0));
   if (!action) return action.error();
   return std::optional(std::move(*action));
+}
+
+// What was proposed as the next step of an action that is released is off the table, and a canary that was released
+// before its proof makes way for another one.
+Status withdraw_what_follows(store::Transaction& tx, const Action& released, const std::string& actor, Instant now) {
+  auto waiting = actions_in(tx, {ActionState::awaiting_approval}, 1000);
+  if (!waiting) return waiting.error();
+  for (Action& next : *waiting) {
+    if (next.follows != released.id) continue;
+    next.state = ActionState::refused;
+    next.wait_reason.clear();
+    if (const Status s =
+            detail::record_step(tx, next, "refused", actor, "the action that it follows was released", now);
+        !s)
+      return s;
+  }
+  return done(tx.execute("DELETE FROM governor_canaries WHERE action=$1 AND state='waiting'", {released.id}));
 }
 
 std::string reason_of(const fleet::ViolationEvent& v) {
@@ -236,7 +255,7 @@ Result<std::optional<Action>> decide(store::Transaction& tx, const Policy& polic
       "INSERT INTO governor_hits VALUES($1, $2, $3) ON CONFLICT(behavior, thing) DO UPDATE SET at_ms=excluded.at_ms",
       {rule, v.thing, to_ms(now)}));
   if (!hit) return hit.error();
-  auto open = open_action(tx, v.thing, entry->name);
+  auto open = open_action(tx, v.thing, *entry);
   if (!open) return open.error();
   // What was only observed does not stand in the way once we enforce.
   const bool only_observed = *open && (**open).mode == "observe" && policy.enforcing;
@@ -333,6 +352,7 @@ Result<Action> release(store::Transaction& tx, const std::string& id, const std:
   if (const Status lifted = detail::lift(tx, *action, now); !lifted) return lifted.error();
   action->state = ActionState::released;
   if (const Status s = detail::record_step(tx, *action, "released", actor, why, now); !s) return s.error();
+  if (const Status s = withdraw_what_follows(tx, *action, actor, now); !s) return s.error();
   return action;
 }
 

@@ -223,6 +223,38 @@ TEST_F(ActionTest, ApprovalRefusalAndWhoMayGiveThem) {
   EXPECT_EQ(by(approve, other->id, "admin").error().code, ErrorCode::failed_precondition);
 }
 
+TEST_F(ActionTest, AReleasedThingThatIsInfectedAgainIsIsolatedAgain) {
+  fleet_of(20, "g");
+  const auto first = decided(violation("g-1", "g"));
+  proven(*first);
+  ASSERT_TRUE(in<Action>([&](store::Transaction& tx) { return release(tx, first->id, "admin", "clean", now_); }).ok());
+  const auto open = in<std::vector<Action>>([](store::Transaction& tx) {
+    return list_actions(tx, {"", "awaiting_approval"}, "", 10);
+  });
+  EXPECT_THAT(*open, SizeIs(0)) << "the revocation that would have followed is off the table";
+  now_ += std::chrono::minutes(5);
+  const auto again = decided(violation("g-1", "g"));
+  ASSERT_TRUE(again);
+  EXPECT_NE(again->id, first->id);
+  EXPECT_EQ(again->state, ActionState::executing);
+}
+
+TEST_F(ActionTest, ACanaryReleasedBeforeItsProofMakesWay) {
+  fleet_of(40, "g");
+  const auto first = decided(violation("g-1", "g"));
+  ASSERT_TRUE(
+      in<Action>([&](store::Transaction& tx) { return release(tx, first->id, "admin", "mistake", now_); }).ok());
+  EXPECT_EQ(decided(violation("g-2", "g"))->state, ActionState::executing);
+}
+
+TEST_F(ActionTest, WhatWasOnlyObservedDoesNotStandInTheWay) {
+  fleet_of(20, "g");
+  policy_.enforcing = false;
+  decided(violation("g-1", "g"));
+  policy_.enforcing = true;
+  EXPECT_EQ(decided(violation("g-1", "g"))->state, ActionState::executing);
+}
+
 TEST_F(ActionTest, ObserveHoldsNobody) {
   fleet_of(20, "g");
   policy_.enforcing = false;
