@@ -147,7 +147,6 @@ class Fleetward:
         return self
 
     def _is_ready(self):
-        assert self.process.poll() is None or True
         if self.process.poll() is not None:
             raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.log_path.read_text()[-4000:]}")
         try:

@@ -64,13 +64,12 @@ def test_revoked_and_resumed(resuming, version):
     live.terminate()
     live.wait()
 
-    resumed, code = clients[bad].connect()
+    _, code = clients[bad].connect()
     assert code is None, "a resumed session of a revoked certificate got a CONNACK"
     fresh = Client(resuming, bad, version)
     assert fresh.connect()[1] is None, "a new handshake of a revoked certificate got a CONNACK"
     assert clients[good].connect() == (True, 0), "the innocent device's resumption"
     assert publish(resuming, good, report(1)).returncode == 0
-    assert resumed in (True, False, None)
 
 
 def test_an_expired_crl_locks_nobody_out(installation):
