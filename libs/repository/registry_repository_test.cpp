@@ -11,6 +11,7 @@
 #include "repository/migrations.hpp"
 #include "repository/profile_repository.hpp"
 #include "store/sqlite_store.hpp"
+#include "store/test_run.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -36,16 +37,7 @@ class RegistryTest : public ::testing::Test {
 
   template <class T>
   Result<T> in_store(const std::function<Result<T>(Tx&)>& work) {
-    std::optional<Result<T>> out;
-    std::promise<void> done;
-    store_->run(
-        [&](Tx& tx) -> Status {
-          out = work(tx);
-          return *out ? Status() : Status(out->error());
-        },
-        [&done](const Status&) { done.set_value(); });
-    done.get_future().get();
-    return std::move(*out);
+    return store::run_and_wait<T>(*store_, work);
   }
   Status change(const std::function<Status(Tx&)>& work) { return in_store<void>(work); }
 

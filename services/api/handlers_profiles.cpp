@@ -1,6 +1,6 @@
 // Security profiles, targets and custom metrics.
-#include "detect/validate.hpp"
 #include "repository/profile_repository.hpp"
+#include "services/api/behavior_checks.hpp"
 #include "services/api/operations.hpp"
 
 namespace fleetward::api {
@@ -39,12 +39,7 @@ Result<fleet::SecurityProfile> profile_in(Call& call, const std::optional<fleet:
   body["securityProfileName"] = call.text("securityProfileName");
   auto profile = fleet::profile_from_json(body, "");
   if (!profile) return profile.error();
-  const auto metrics = repository::list_custom_metrics(call.tx, "", 10'000);
-  if (!metrics) return metrics.error();
-  std::vector<fleet::CustomMetric> known;
-  for (const auto& row : *metrics) known.push_back(row.metric);
-  const std::vector<std::string> problems = detect::validate_behaviors(profile->behaviors, known);
-  if (!problems.empty()) return Error(ErrorCode::invalid_argument, fmt::format("{}", fmt::join(problems, "; ")));
+  if (const Status fit = check_behaviors(call.tx, profile->behaviors); !fit.ok()) return fit.error();
   return profile;
 }
 
@@ -166,12 +161,9 @@ Result<Value> validate_behaviors(Call& call) {
     if (b) behaviors.push_back(std::move(*b));
     else errors.push_back({{"errorMessage", b.error().message}});
   }
-  const auto metrics = repository::list_custom_metrics(call.tx, "", 10'000);
-  if (!metrics) return metrics.error();
-  std::vector<fleet::CustomMetric> known;
-  for (const auto& row : *metrics) known.push_back(row.metric);
-  for (const std::string& problem : detect::validate_behaviors(behaviors, known))
-    errors.push_back({{"errorMessage", problem}});
+  const auto problems = behavior_problems(call.tx, behaviors);
+  if (!problems) return problems.error();
+  for (const std::string& problem : *problems) errors.push_back({{"errorMessage", problem}});
   return Value{{"valid", errors.empty()}, {"validationErrors", std::move(errors)}};
 }
 

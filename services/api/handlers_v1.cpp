@@ -1,5 +1,4 @@
 // Our own resources: things with their standing, actions, incidents, certificates, profiles as files have them.
-#include "detect/validate.hpp"
 #include "incident/incident.hpp"
 #include "pki/certificate.hpp"
 #include "repository/action_repository.hpp"
@@ -8,6 +7,7 @@
 #include "repository/profile_repository.hpp"
 #include "repository/registry_repository.hpp"
 #include "repository/violation_repository.hpp"
+#include "services/api/behavior_checks.hpp"
 #include "services/api/operations.hpp"
 
 namespace fleetward::api {
@@ -337,12 +337,7 @@ Result<Value> apply_profile(Call& call) {
   body["securityProfileName"] = call.text("name");
   auto profile = fleet::profile_from_json(body, "");
   if (!profile) return profile.error();
-  const auto metrics = repository::list_custom_metrics(call.tx, "", 10'000);
-  if (!metrics) return metrics.error();
-  std::vector<fleet::CustomMetric> known;
-  for (const auto& row : *metrics) known.push_back(row.metric);
-  const std::vector<std::string> problems = detect::validate_behaviors(profile->behaviors, known);
-  if (!problems.empty()) return Error(ErrorCode::invalid_argument, fmt::format("{}", fmt::join(problems, "; ")));
+  if (const Status fit = check_behaviors(call.tx, profile->behaviors); !fit.ok()) return fit.error();
   json::Reader r(call.args.body, "");
   std::vector<fleet::Target> targets;
   for (const std::string& text : r.texts_or_empty("targets", 100, 256)) {

@@ -14,6 +14,7 @@
 #include "repository/certificate_repository.hpp"
 #include "services/api/api.hpp"
 #include "services/api/operations.hpp"
+#include "store/test_run.hpp"
 
 namespace fleetward::api {
 
@@ -45,16 +46,7 @@ class ApiTest : public ::testing::Test {
 
   template <class T>
   Result<T> in_store(std::function<Result<T>(store::Transaction&)> work) {
-    std::optional<Result<T>> out;
-    std::promise<void> done;
-    store_->run(
-        [&](store::Transaction& tx) -> Status {
-          out = work(tx);
-          return *out ? Status() : Status(out->error());
-        },
-        [&done](const Status&) { done.set_value(); });
-    done.get_future().get();
-    return *out;
+    return store::run_and_wait<T>(*store_, work);
   }
   std::int64_t count_rows(const std::string& sql);
   std::string enrol(const std::string& thing, const crypto::PrivateKey& key);  // certificate id

@@ -12,6 +12,7 @@
 #include "repository/migrations.hpp"
 #include "repository/violation_repository.hpp"
 #include "store/sqlite_store.hpp"
+#include "store/test_run.hpp"
 
 namespace fleetward::historian {
 namespace {
@@ -75,16 +76,7 @@ class HistorianTest : public ::testing::Test {
   }
   template <class T>
   Result<T> in_store(std::function<Result<T>(store::Transaction&)> work) {
-    std::optional<Result<T>> out;
-    std::promise<void> done;
-    store_->run(
-        [&](store::Transaction& tx) -> Status {
-          out = work(tx);
-          return *out ? Status() : Status(out->error());
-        },
-        [&done](const Status&) { done.set_value(); });
-    done.get_future().get();
-    return *out;
+    return store::run_and_wait<T>(*store_, work);
   }
   std::vector<std::string> ids(const repository::ViolationPage& page) {
     std::vector<std::string> out;

@@ -22,6 +22,7 @@
 #include "repository/migrations.hpp"
 #include "services/notifier/notifier.hpp"
 #include "store/sqlite_store.hpp"
+#include "store/test_run.hpp"
 
 extern char** environ;  // NOLINT: POSIX names it so
 
@@ -149,16 +150,7 @@ class Installation {
   }
   template <class T>
   Result<T> in_store(std::function<Result<T>(store::Transaction&)> work) {
-    std::optional<Result<T>> out;
-    std::promise<void> done;
-    store_->run(
-        [&](store::Transaction& tx) -> Status {
-          out = work(tx);
-          return *out ? Status() : Status(out->error());
-        },
-        [&done](const Status&) { done.set_value(); });
-    done.get_future().get();
-    return *out;
+    return store::run_and_wait<T>(*store_, work);
   }
   std::vector<fleet::Incident> incidents(std::optional<bool> open = {}) {
     return *in_store<std::vector<fleet::Incident>>(
