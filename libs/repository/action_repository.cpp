@@ -11,7 +11,6 @@ using fleet::Action;
 using fleet::ActionState;
 
 constexpr std::string_view ungrouped = "(no group)";
-constexpr std::size_t evidence_kept = 40;
 constexpr std::size_t violations_joined_max = 100;
 constexpr std::size_t reason_bytes_max = 4'000;  // and one more reason of at most as much again
 const std::string responder = "responder";
@@ -205,44 +204,6 @@ Result<Action> waiting_for_person(store::Transaction& tx, const std::string& id)
   return action;
 }
 
-void add_evidence(Action& action, const std::vector<fleet::Evidence>& evidence) {
-  action.evidence.insert(action.evidence.end(), evidence.begin(), evidence.end());
-  if (action.evidence.size() > evidence_kept)
-    action.evidence.erase(action.evidence.begin(), action.evidence.end() - static_cast<std::ptrdiff_t>(evidence_kept));
-}
-
-Status set_canary(store::Transaction& tx, const Action& action, std::string_view state) {
-  return done(tx.execute("UPDATE governor_canaries SET state=$3 WHERE rule=$1 AND action=$2 AND state='waiting'",
-                         {fmt::format("{}/{}", action.entry, action.rule), action.id, std::string(state)}));
-}
-
-const respond::PlaybookEntry* entry_named(const Policy& policy, const std::string& name) {
-  for (const auto& e : policy.playbook.entries) {
-    if (e.name == name) return &e;
-  }
-  return nullptr;
-}
-
-// What comes after a proven isolation: a revocation that waits for a person.
-Status propose_revocation(store::Transaction& tx, const Action& proven, Instant now) {
-  Action next = proven;
-  next.id = crypto::id_from("action", "then-revoke", proven.id);
-  next.level = fleet::HoldLevel::revoke;
-  next.state = ActionState::awaiting_approval;
-  next.wait_reason = "revocation is a person's decision";
-  next.follows = proven.id;
-  next.access_version = 0;
-  next.approved_by.clear();
-  next.evidence.clear();
-  next.stopwatch.decided = next.stopwatch.enforced = next.stopwatch.verified = Instant();
-  next.created = next.updated = now;
-  const auto existing = tx.query("SELECT 1 FROM actions WHERE id=$1", {next.id});
-  if (!existing) return existing.error();
-  if (!existing->empty()) return {};
-  if (const Status made = detail::insert_action(tx, next); !made) return made;
-  return detail::record_step(tx, next, "awaiting_approval", responder, next.wait_reason, now);
-}
-
 }  // namespace
 
 Result<std::optional<Action>> decide(store::Transaction& tx, const Policy& policy, const fleet::ViolationEvent& v,
@@ -285,7 +246,7 @@ Status reconsider_waiting(store::Transaction& tx, const Policy& policy, Instant 
   auto waiting = actions_in(tx, {ActionState::proposed}, 1000);
   if (!waiting) return waiting.error();
   for (Action& action : *waiting) {
-    const respond::PlaybookEntry* entry = entry_named(policy, action.entry);
+    const respond::PlaybookEntry* entry = respond::entry_named(policy.playbook, action.entry);
     if (action.mode == "observe" || entry == nullptr) continue;
     if (const Status settled = settle(tx, policy, action, entry->mode, now); !settled) return settled;
   }
@@ -364,56 +325,6 @@ Status end_leases(store::Transaction& tx, const std::string& actor, Instant now)
     if (const auto ended = release(tx, r.text(0), actor, "the lease is over", now); !ended) return ended.error();
   }
   return {};
-}
-
-Status note_enforced(store::Transaction& tx, const std::string& thing, std::int64_t access_version,
-                     const fleet::Evidence& evidence, Instant now) {
-  const auto rows = tx.query("SELECT id FROM actions WHERE thing=$1 AND state IN ('executing', 'verifying')", {thing});
-  if (!rows) return rows.error();
-  for (const store::Row& r : *rows) {
-    auto action = get_action(tx, r.text(0));
-    if (!action) return action.error();
-    if (action->access_version > access_version) continue;
-    add_evidence(*action, {evidence});
-    if (action->stopwatch.enforced == Instant()) action->stopwatch.enforced = evidence.time;
-    action->state = ActionState::verifying;
-    if (const Status s = detail::record_step(tx, *action, "enforced", evidence.where, evidence.text, now); !s) return s;
-  }
-  return {};
-}
-
-Result<Action> mark_verified(store::Transaction& tx, const std::string& id,
-                             const std::vector<fleet::Evidence>& evidence, const Policy& policy, Instant now) {
-  auto action = get_action(tx, id);
-  if (!action) return action.error();
-  if (action->state != ActionState::verifying && action->state != ActionState::executing)
-    return action;  // released meanwhile
-  add_evidence(*action, evidence);
-  action->state = ActionState::in_effect;
-  action->stopwatch.verified = now;
-  if (const Status s =
-          detail::record_step(tx, *action, "verified", responder, evidence.empty() ? "" : evidence.back().text, now);
-      !s)
-    return s.error();
-  if (const Status s = set_canary(tx, *action, "proven"); !s) return s.error();
-  const respond::PlaybookEntry* entry = entry_named(policy, action->entry);
-  if (entry != nullptr && entry->then_revoke && action->level != fleet::HoldLevel::revoke) {
-    if (const Status s = propose_revocation(tx, *action, now); !s) return s.error();
-  }
-  return action;
-}
-
-Result<Action> mark_failed(store::Transaction& tx, const std::string& id, const std::string& why,
-                           const std::vector<fleet::Evidence>& evidence, Instant now) {
-  auto action = get_action(tx, id);
-  if (!action) return action.error();
-  if (fleet::is_closed(action->state)) return action;
-  add_evidence(*action, evidence);
-  action->state = ActionState::failed;
-  action->wait_reason = why;
-  if (const Status s = detail::record_step(tx, *action, "failed", responder, why, now); !s) return s.error();
-  if (const Status s = set_canary(tx, *action, "failed"); !s) return s.error();
-  return action;
 }
 
 Result<bool> stop_switch_is_on(store::Transaction& tx) {

@@ -103,6 +103,12 @@ const PlaybookEntry* find_entry(const Playbook& book, const fleet::ViolationEven
   return nullptr;
 }
 
+const PlaybookEntry* entry_named(const Playbook& book, std::string_view name) {
+  const auto found =
+      std::find_if(book.entries.begin(), book.entries.end(), [&](const auto& e) { return e.name == name; });
+  return found == book.entries.end() ? nullptr : &*found;
+}
+
 bool is_protected(const Playbook& book, std::string_view thing, const std::vector<std::string>& groups) {
   const auto hit = [](const std::vector<std::string>& patterns, std::string_view name) {
     return std::any_of(patterns.begin(), patterns.end(), [&](const auto& p) { return glob_matches(p, name); });

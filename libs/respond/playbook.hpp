@@ -51,6 +51,8 @@ Result<Playbook> playbook_from_json(const json::Value& value);
 
 bool glob_matches(std::string_view pattern, std::string_view text);
 const PlaybookEntry* find_entry(const Playbook& playbook, const fleet::ViolationEvent& violation);
+// The entry of that name; null when there is none (any more).
+const PlaybookEntry* entry_named(const Playbook& playbook, std::string_view name);
 bool is_protected(const Playbook& playbook, std::string_view thing, const std::vector<std::string>& groups);
 
 }  // namespace fleetward::respond
