@@ -52,6 +52,7 @@ std::vector<bus::Position> next_offsets(const std::vector<bus::Record>& records)
 
 Responder::State::State(ResponderConfig c, store::Store& s, bus::Bus& b, async::Scheduler& sch, metrics::Registry& m)
     : config(std::move(c)),
+      policy(std::make_shared<const repository::Policy>(config.policy)),
       store(s),
       bus(b),
       scheduler(sch),
@@ -84,18 +85,18 @@ std::vector<fleet::GatewayHeartbeat> Responder::State::known_gateways() const {
 async::Task<Status> Responder::State::decide_batch(const std::vector<bus::Record>& records) {
   auto events = parse_all<fleet::ViolationEvent>(records, fleet::violation_event_from_json);
   // Severest first, then by thing: locks are taken in one order.
-  std::stable_sort(events.begin(), events.end(), [this](const auto& a, const auto& b) {
-    return std::pair(severity_rank(config.policy, a), std::string_view(a.thing)) <
-           std::pair(severity_rank(config.policy, b), std::string_view(b.thing));
+  const std::shared_ptr<const repository::Policy> by = policy;
+  std::stable_sort(events.begin(), events.end(), [&by](const auto& a, const auto& b) {
+    return std::pair(severity_rank(*by, a), std::string_view(a.thing)) <
+           std::pair(severity_rank(*by, b), std::string_view(b.thing));
   });
   const Instant now = scheduler.now();
-  const repository::Policy& policy = config.policy;
-  std::function<Status(store::Transaction&)> work = [&events, &policy, now](store::Transaction& tx) -> Status {
+  std::function<Status(store::Transaction&)> work = [&events, by, now](store::Transaction& tx) -> Status {
     for (const fleet::ViolationEvent& event : events) {
       const auto first = repository::first_time(tx, effects_of, fleet::event_id(event), now);
       if (!first) return first.error();
       if (!*first) continue;
-      const auto decided = repository::decide(tx, policy, event, now);
+      const auto decided = repository::decide(tx, *by, event, now);
       if (!decided) return decided.error();
     }
     return {};
@@ -241,6 +242,14 @@ void Responder::stop(Millis limit) {
     state->violations.reset();
     state->enforcement.reset();
     state->gateways_follower.reset();
+  });
+}
+
+void Responder::set_playbook(respond::Playbook playbook) {
+  async::run_on(state_->scheduler, [this, &playbook] {
+    repository::Policy changed = *state_->policy;
+    changed.playbook = std::move(playbook);
+    state_->policy = std::make_shared<const repository::Policy>(std::move(changed));
   });
 }
 

@@ -35,6 +35,8 @@ class Responder {
   Status start();
   void stop(Millis limit);
   [[nodiscard]] Status ready() const;  // thread-safe
+  // What is decided from now on goes by it. From another thread.
+  void set_playbook(respond::Playbook playbook);
 
   struct State;
 

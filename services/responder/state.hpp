@@ -33,6 +33,8 @@ struct Responder::State : std::enable_shared_from_this<Responder::State> {
   async::Task<void> conclude(std::string id, std::string fault, std::vector<fleet::Evidence> evidence);
 
   ResponderConfig config;
+  // Swapped whole: a transaction that runs on the store's thread keeps the one that it began with.
+  std::shared_ptr<const repository::Policy> policy;
   store::Store& store;
   bus::Bus& bus;
   async::Scheduler& scheduler;

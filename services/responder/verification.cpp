@@ -33,11 +33,11 @@ std::string fault_in(const std::vector<Evidence>& evidence) {
 
 async::Task<void> Responder::State::watch_actions() {
   while (!scope.stopping()) {
-    const repository::Policy& policy = config.policy;
+    const std::shared_ptr<const repository::Policy> by = policy;
     const Instant now = scheduler.now();
     std::function<Result<std::vector<Action>>(store::Transaction&)> read =
-        [&policy, now](store::Transaction& tx) -> Result<std::vector<Action>> {
-      if (const Status s = repository::reconsider_waiting(tx, policy, now); !s) return s.error();
+        [by, now](store::Transaction& tx) -> Result<std::vector<Action>> {
+      if (const Status s = repository::reconsider_waiting(tx, *by, now); !s) return s.error();
       return repository::actions_in(tx, {ActionState::executing, ActionState::verifying, ActionState::in_effect},
                                     open_actions_max);
     };
@@ -113,9 +113,9 @@ async::Task<Result<Action>> Responder::State::current(std::string id) {
 
 async::Task<void> Responder::State::conclude(std::string id, std::string fault, std::vector<Evidence> evidence) {
   const Instant now = scheduler.now();
-  const repository::Policy& policy = config.policy;
+  const std::shared_ptr<const repository::Policy> by = policy;
   std::function<Result<Action>(store::Transaction&)> write = [&](store::Transaction& tx) {
-    return fault.empty() ? repository::mark_verified(tx, id, evidence, policy, now)
+    return fault.empty() ? repository::mark_verified(tx, id, evidence, *by, now)
                          : repository::mark_failed(tx, id, fault, evidence, now);
   };
   const Result<Action> written = co_await store::transact<Action>(store, scheduler, write);
