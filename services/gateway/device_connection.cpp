@@ -38,8 +38,7 @@ net::PeerVerdict DeviceConnection::judge(ByteView leaf_der, bool proven) {
   const access::Admission admission =
       access::admit(gateway_->certificates.find(info->fingerprint), gateway_->scheduler.now());
   if (admission == access::Admission::admitted) return net::PeerVerdict::accept;
-  is_refused_ = true;
-  gateway_->counters.refused(to_string(admission)).add();
+  count_refused_certificate(to_string(admission));
   const fleet::CertificateRecord* record = gateway_->certificates.find(info->fingerprint);
   if (record != nullptr && !record->thing.empty()) {
     if (proven) gateway_->cloud.connection_attempt(record->thing, record->thing_id, address());
@@ -47,6 +46,13 @@ net::PeerVerdict DeviceConnection::judge(ByteView leaf_der, bool proven) {
   }
   if (admission == access::Admission::revoked) return net::PeerVerdict::revoked;
   return admission == access::Admission::expired ? net::PeerVerdict::expired : net::PeerVerdict::unknown;
+}
+
+// Once a refusal. That a ticket outlived the certificate's standing is told apart: the event on the bus has the
+// standing.
+void DeviceConnection::count_refused_certificate(std::string_view standing) {
+  is_refused_ = true;
+  gateway_->counters.refused(is_resumed_ ? "after-resumption" : standing).add();
 }
 
 // After every handshake, resumed ones too: a ticket must not outlive the certificate's standing.
@@ -58,6 +64,7 @@ bool DeviceConnection::identify(ByteView leaf_der) {
   if (!probed.empty()) {
     is_probe_ = gateway_->scheduler.now() < info->not_after;
     thing_ = probed;
+    if (!is_probe_) count_refused_certificate(to_string(access::Admission::expired));
     return is_probe_;
   }
   const fleet::CertificateRecord* record = gateway_->certificates.find(fingerprint_);
@@ -68,10 +75,8 @@ bool DeviceConnection::identify(ByteView leaf_der) {
 
 void DeviceConnection::on_open(const net::TlsInfo& info) {
   is_open_ = true;
-  if (!identify(info.peer_certificate_der)) {
-    if (info.resumed) gateway_->counters.refused("after-resumption").add();
-    return connection_->abort();
-  }
+  is_resumed_ = info.resumed;
+  if (!identify(info.peer_certificate_der)) return connection_->abort();
   std::weak_ptr<DeviceConnection> weak = weak_from_this();
   timer_ = gateway_->scheduler.call_after(gateway_->config.connect_timeout, [weak] {
     const auto self = weak.lock();

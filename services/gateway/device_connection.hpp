@@ -32,6 +32,7 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
 
  private:
   net::PeerVerdict judge(ByteView leaf_der, bool proven);
+  void count_refused_certificate(std::string_view standing);
   bool identify(ByteView leaf_der);
   void on_open(const net::TlsInfo& info);
   void on_data(ByteView bytes);
@@ -53,6 +54,7 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   std::string thing_id_;
   bool is_probe_ = false;
   bool is_open_ = false;     // the handshake is done
+  bool is_resumed_ = false;  // and took up an earlier session
   bool is_refused_ = false;  // and its refusal counted
   bool is_session_ = false;  // admitted, and the one of its thing
   bool closed_ = false;

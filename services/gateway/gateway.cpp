@@ -146,6 +146,7 @@ void Gateway::State::open_listener() {
         device->start();
       },
       options);
+  listen_failed = !opened.ok();
   if (!opened) {
     log::error("gateway_listen_failed", {{"error", opened.error().message}});
     scheduler.call_after(Millis(1000), [weak] {
@@ -310,6 +311,13 @@ void Gateway::stop(Millis limit) {
 
 Status Gateway::ready() const {
   if (state_->port != 0) return {};
+  if (state_->listen_failed) {
+    const std::string at = net::to_string({state_->config.address, state_->config.port});
+    return Error(ErrorCode::unavailable,
+                 fmt::format("cannot listen on {}: another program has the port, or the address is not this machine's; "
+                             "tried again each second",
+                             at));
+  }
   return Error(ErrorCode::unavailable, "the access and certificate tables are not read yet");
 }
 

@@ -97,6 +97,7 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   bool reading_paused = false;  // of some connection, for the bus
   bool stopping = false;
   std::atomic<std::uint16_t> port{0};
+  std::atomic<bool> listen_failed{false};  // the last try to; for readiness
 };
 
 }  // namespace fleetward::gateway
