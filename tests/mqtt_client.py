@@ -89,9 +89,8 @@ class MqttClient:
         """At QoS 1; what comes back is the caller's to read."""
         self.socket.sendall(packet(0x32, text(topic) + struct.pack(">H", packet_id) + self.properties + payload.encode()))
 
-    def message(self):
-        """The payload of the next packet, which has to be a message at QoS 0."""
-        body = self.expect(PUBLISH)
+    def text_of_message(self, body):
+        """Of a PUBLISH at QoS 0."""
         at = 2 + struct.unpack(">H", body[:2])[0]
         if self.is_v5:
             at += 1 + body[at]  # its properties, which are short
