@@ -33,6 +33,9 @@ if(FLEETWARD_SANITIZE)
   add_compile_options(-fsanitize=${FLEETWARD_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${FLEETWARD_SANITIZE})
 endif()
+if(FLEETWARD_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 
 # One precompiled header for all: standard library and fmt only, so that it says nothing about who may use what.
 add_library(fw_pch OBJECT ${PROJECT_SOURCE_DIR}/cmake/pch.cpp)

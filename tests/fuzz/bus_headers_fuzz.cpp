@@ -1,0 +1,11 @@
+// The headers of a record as they stand in the bus file: damaged bytes are told, good ones are written back the same.
+#include "bus/header_codec.hpp"
+#include "fuzz/target.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace fleetward;
+  const std::string_view bytes = as_text({data, size});
+  const auto headers = bus::decode_headers(bytes);
+  if (headers) fuzz::expect(bus::encode_headers(*headers) == bytes, "what was read is written the same");
+  return 0;
+}
