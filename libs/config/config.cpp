@@ -39,6 +39,10 @@ json::Value from_text(const Field& field, const std::string& text) {
       }
       return items;
     }
+    case Type::records: {
+      const Result<json::Value> list = json::parse(text);
+      return list ? *list : json::Value(text);
+    }
     default:
       return text;
   }
@@ -197,9 +201,34 @@ std::string Config::reference_text() const {
                          field.bounds.empty() ? "" : ", ", field.bounds, field.secret ? ", secret" : "", field.meaning,
                          environment_name(section.name(), field.name));
       if (!field.default_text.empty()) out += fmt::format("      default: {}\n", field.default_text);
+      for (const Field& part : field.record) {
+        out += fmt::format("      - {} ({}{}{}): {}\n", part.name, to_string(part.type),
+                           part.bounds.empty() ? "" : ", ", part.bounds, part.meaning);
+      }
     }
   }
   return out;
+}
+
+std::string Config::values_text() const {
+  std::string out;
+  for (const Section& section : sections_) {
+    out += fmt::format("{}{}:\n", out.empty() ? "" : "\n", section.name());
+    // JSON is YAML: so each text keeps its type and needs no escaping of our own.
+    for (const Field& field : section.fields()) out += fmt::format("  {}: {}\n", field.name, json::dump(field.get()));
+  }
+  return out;
+}
+
+json::Value Config::schema(std::string_view id, std::string_view title) const {
+  json::Value properties = json::Value::object();
+  for (const Section& section : sections_) properties[section.name()] = section.schema();
+  return {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+          {"$id", id},
+          {"title", title},
+          {"type", "object"},
+          {"properties", std::move(properties)},
+          {"additionalProperties", false}};
 }
 
 }  // namespace fleetward::config

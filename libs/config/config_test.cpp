@@ -15,6 +15,22 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
+struct Peer {
+  std::string url;
+  bool trusted = false;
+};
+
+Section describe(Peer& c) {
+  Section s("peer", "One peer");
+  s.text("url", c.url, "Where it is", 64);
+  s.boolean("trusted", c.trusted, "Whether it is");
+  s.check([&c]() -> Status {
+    if (!c.url.empty()) return {};
+    return {ErrorCode::invalid_argument, "url is missing"};
+  });
+  return s;
+}
+
 struct Sample {
   std::string address = "127.0.0.1";
   std::int64_t port = 9464;
@@ -25,6 +41,7 @@ struct Sample {
   std::vector<std::string> urls;
   std::string mode = "observe";
   std::string password;
+  std::vector<Peer> peers;
 };
 
 Section describe(Sample& c) {
@@ -38,6 +55,7 @@ Section describe(Sample& c) {
   s.list("urls", c.urls, "URLs", 3);
   s.choice("mode", c.mode, "Mode", {"observe", "enforce"});
   s.secret("password", c.password, "Secret");
+  s.records("peers", c.peers, "Peers", 2, &describe);
   return s;
 }
 
@@ -189,6 +207,61 @@ TEST(Suggest, NearNamesOnly) {
   EXPECT_EQ(nearest_name("thigns", {"things", "alarms"}), "things");
   EXPECT_EQ(nearest_name("xyzzy", {"things", "alarms"}), "");
   EXPECT_EQ(nearest_name(std::string(100'000, 'a'), {"things"}), "");
+}
+
+TEST_F(ConfigTest, RecordsComeFromFilesAndAsJsonFromFlags) {
+  EXPECT_EQ(problems({.file = file("sample:\n  peers:\n    - url: a\n    - {url: b, trusted: true}\n")}), "");
+  ASSERT_EQ(sample_.peers.size(), 2U);
+  EXPECT_EQ(sample_.peers[0].url, "a");
+  EXPECT_TRUE(sample_.peers[1].trusted);
+  EXPECT_EQ(problems({.environment = {{"FLEETWARD_SAMPLE_PEERS", R"([{"url":"c"}])"}}}), "");
+  ASSERT_EQ(sample_.peers.size(), 1U) << "they replace, as a list does";
+  EXPECT_EQ(sample_.peers[0].url, "c");
+}
+
+TEST_F(ConfigTest, ABadRecordIsNamedByNumberAndSetting) {
+  const auto of = [&](const char* json) { return problems({.flags = {{"sample.peers", json}}}); };
+  EXPECT_THAT(of("x"), HasSubstr("list of records"));
+  EXPECT_THAT(of("[1]"), HasSubstr("item 1"));
+  EXPECT_THAT(of(R"([{"url":"a"},{"urk":"a"}])"), HasSubstr("item 2: there is no setting 'urk' (did you mean 'url'?)"));
+  EXPECT_THAT(of(R"([{"url":1}])"), HasSubstr("item 1: url: must be text"));
+  EXPECT_THAT(of(R"([{}])"), HasSubstr("item 1: url is missing"));
+  EXPECT_THAT(of(R"([{"url":"a"},{"url":"a"},{"url":"a"}])"), HasSubstr("allowed are 2"));
+  EXPECT_TRUE(sample_.peers.empty());
+}
+
+TEST_F(ConfigTest, WhatIsInForceCanBeLoadedAgainButShowsNoSecret) {
+  ASSERT_EQ(problems({.file = file("sample:\n  address: '0: #x\"'\n  limit: 90s\n  password: hunter2\n"
+                                   "  urls: [a, b]\n  peers: [{url: a}]\n")}),
+            "");
+  const std::string text = config_.values_text();
+  EXPECT_THAT(text, Not(HasSubstr("hunter2")));
+  EXPECT_THAT(text, HasSubstr("limit: \"90s\""));
+  Sample again;
+  Config other;
+  other.add(describe(again));
+  ASSERT_TRUE(other.load({.file = file(text)}));
+  EXPECT_EQ(again.address, sample_.address);
+  EXPECT_EQ(again.limit, sample_.limit);
+  EXPECT_EQ(again.urls, sample_.urls);
+  EXPECT_EQ(again.peers.size(), 1U);
+  EXPECT_EQ(again.password, "********");
+}
+
+TEST_F(ConfigTest, TheSchemaSaysWhatEachFieldMayBe) {
+  sample_.password = "hunter2";
+  Config config;
+  config.add(describe(sample_));
+  const json::Value schema = config.schema("https://x.example/s", "Sample settings");
+  EXPECT_THAT(json::dump(schema), Not(HasSubstr("hunter2")));
+  const json::Value& fields = schema["properties"]["sample"]["properties"];
+  EXPECT_EQ(fields["port"]["maximum"], 65535);
+  EXPECT_EQ(fields["port"]["default"], 9464);
+  EXPECT_EQ(fields["mode"]["enum"], json::Value::array({"observe", "enforce"}));
+  EXPECT_EQ(fields["limit"]["default"], "30s");
+  EXPECT_EQ(fields["password"]["writeOnly"], true);
+  EXPECT_EQ(fields["peers"]["items"]["properties"]["trusted"]["type"], "boolean");
+  EXPECT_EQ(schema["properties"]["sample"]["additionalProperties"], false);
 }
 
 TEST(Yaml, ScalarsHaveTheirType) {

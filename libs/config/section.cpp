@@ -112,17 +112,19 @@ std::string_view to_string(Type type) {
       return "list";
     case Type::choice:
       return "choice";
+    case Type::records:
+      return "list of records";
   }
   return "text";
 }
 
 Section::Section(std::string name, std::string meaning) : name_(std::move(name)), meaning_(std::move(meaning)) {}
 
-void Section::add(std::string name, std::string meaning, Type type, std::string bounds, std::string default_text,
-                  std::function<Status(const json::Value&)> set) {
-  if (find(name) != nullptr) std::abort();  // a field described twice is a bug of the module
-  fields_.push_back(
-      {std::move(name), std::move(meaning), type, std::move(bounds), std::move(default_text), false, std::move(set)});
+void Section::add(Field field) {
+  if (find(field.name) != nullptr) std::abort();  // a field described twice is a bug of the module
+  field.schema["description"] = field.meaning;
+  if (!field.secret) field.schema["default"] = field.get();
+  fields_.push_back(std::move(field));
 }
 
 const Field* Section::find(std::string_view field) const {
@@ -133,56 +135,160 @@ const Field* Section::find(std::string_view field) const {
 }
 
 void Section::text(std::string name, std::string& target, std::string meaning, std::size_t bytes_max) {
-  add(std::move(name), std::move(meaning), Type::text, fmt::format("at most {} bytes", bytes_max), target,
-      [&target, bytes_max](const json::Value& value) { return set_text(value, target, bytes_max); });
+  add({.name = std::move(name),
+       .meaning = std::move(meaning),
+       .type = Type::text,
+       .bounds = fmt::format("at most {} bytes", bytes_max),
+       .default_text = target,
+       .schema = {{"type", "string"}, {"maxLength", bytes_max}},
+       .set = [&target, bytes_max](const json::Value& value) { return set_text(value, target, bytes_max); },
+       .get = [&target] { return target; }});
 }
 
 void Section::secret(std::string name, std::string& target, std::string meaning) {
-  add(std::move(name), std::move(meaning), Type::text, "", "",
-      [&target](const json::Value& value) { return set_text(value, target, value_bytes_max); });
-  fields_.back().secret = true;
+  add({.name = std::move(name),
+       .meaning = std::move(meaning),
+       .secret = true,
+       .schema = {{"type", "string"}, {"writeOnly", true}},
+       .set = [&target](const json::Value& value) { return set_text(value, target, value_bytes_max); },
+       .get = [&target] { return std::string(target.empty() ? "" : "********"); }});
 }
 
 void Section::integer(std::string name, std::int64_t& target, std::string meaning, std::int64_t min, std::int64_t max) {
-  add(std::move(name), std::move(meaning), Type::integer, fmt::format("{} to {}", min, max), std::to_string(target),
-      [&target, min, max](const json::Value& value) { return set_integer(value, target, min, max); });
+  add({.name = std::move(name),
+       .meaning = std::move(meaning),
+       .type = Type::integer,
+       .bounds = fmt::format("{} to {}", min, max),
+       .default_text = std::to_string(target),
+       .schema = {{"type", "integer"}, {"minimum", min}, {"maximum", max}},
+       .set = [&target, min, max](const json::Value& value) { return set_integer(value, target, min, max); },
+       .get = [&target] { return target; }});
 }
 
 void Section::number(std::string name, double& target, std::string meaning, double min, double max) {
-  add(std::move(name), std::move(meaning), Type::number, fmt::format("{} to {}", min, max), fmt::format("{}", target),
-      [&target, min, max](const json::Value& value) { return set_number(value, target, min, max); });
+  add({.name = std::move(name),
+       .meaning = std::move(meaning),
+       .type = Type::number,
+       .bounds = fmt::format("{} to {}", min, max),
+       .default_text = fmt::format("{}", target),
+       .schema = {{"type", "number"}, {"minimum", min}, {"maximum", max}},
+       .set = [&target, min, max](const json::Value& value) { return set_number(value, target, min, max); },
+       .get = [&target] { return target; }});
 }
 
 void Section::boolean(std::string name, bool& target, std::string meaning) {
-  add(std::move(name), std::move(meaning), Type::boolean, "", target ? "true" : "false",
-      [&target](const json::Value& value) -> Status {
-        if (!value.is_boolean()) return wrong("must be true or false");
-        target = value.get<bool>();
-        return {};
-      });
+  add({.name = std::move(name),
+       .meaning = std::move(meaning),
+       .type = Type::boolean,
+       .default_text = target ? "true" : "false",
+       .schema = {{"type", "boolean"}},
+       .set = [&target](const json::Value& value) -> Status {
+         if (!value.is_boolean()) return wrong("must be true or false");
+         target = value.get<bool>();
+         return {};
+       },
+       .get = [&target] { return target; }});
 }
 
 void Section::duration(std::string name, Millis& target, std::string meaning, Millis min, Millis max) {
-  add(std::move(name), std::move(meaning), Type::duration,
-      fmt::format("{} to {}", duration_text(min), duration_text(max)), duration_text(target),
-      [&target, min, max](const json::Value& value) { return set_duration(value, target, min, max); });
+  add({.name = std::move(name),
+       .meaning = std::move(meaning),
+       .type = Type::duration,
+       .bounds = fmt::format("{} to {}", duration_text(min), duration_text(max)),
+       .default_text = duration_text(target),
+       .schema = {{"type", "string"}, {"pattern", "^[0-9]+(ms|s|m|h|d)$"}},
+       .set = [&target, min, max](const json::Value& value) { return set_duration(value, target, min, max); },
+       .get = [&target] { return duration_text(target); }});
 }
 
 void Section::size(std::string name, std::size_t& target, std::string meaning, std::size_t min, std::size_t max) {
-  add(std::move(name), std::move(meaning), Type::size, fmt::format("{} to {}", size_text(min), size_text(max)),
-      size_text(target), [&target, min, max](const json::Value& value) { return set_size(value, target, min, max); });
+  add({.name = std::move(name),
+       .meaning = std::move(meaning),
+       .type = Type::size,
+       .bounds = fmt::format("{} to {}", size_text(min), size_text(max)),
+       .default_text = size_text(target),
+       .schema = {{"type", {"string", "integer"}}, {"pattern", "^[0-9]+(KiB|MiB|GiB)?$"}, {"minimum", 0}},
+       .set = [&target, min, max](const json::Value& value) { return set_size(value, target, min, max); },
+       .get = [&target] { return size_text(target); }});
 }
 
 void Section::list(std::string name, std::vector<std::string>& target, std::string meaning, std::size_t count_max) {
-  add(std::move(name), std::move(meaning), Type::list, fmt::format("at most {} items", count_max),
-      fmt::format("{}", fmt::join(target, ",")),
-      [&target, count_max](const json::Value& value) { return set_list(value, target, count_max); });
+  add({.name = std::move(name),
+       .meaning = std::move(meaning),
+       .type = Type::list,
+       .bounds = fmt::format("at most {} items", count_max),
+       .default_text = fmt::format("{}", fmt::join(target, ",")),
+       .schema = {{"type", "array"}, {"items", {{"type", "string"}}}, {"maxItems", count_max}},
+       .set = [&target, count_max](const json::Value& value) { return set_list(value, target, count_max); },
+       .get = [&target] { return target; }});
 }
 
 void Section::choice(std::string name, std::string& target, std::string meaning, std::vector<std::string> allowed) {
   std::string bounds = fmt::format("{}", fmt::join(allowed, " or "));
-  add(std::move(name), std::move(meaning), Type::choice, std::move(bounds), target,
-      [&target, allowed = std::move(allowed)](const json::Value& value) { return set_choice(value, target, allowed); });
+  json::Value schema = {{"type", "string"}, {"enum", allowed}};
+  add({.name = std::move(name),
+       .meaning = std::move(meaning),
+       .type = Type::choice,
+       .bounds = std::move(bounds),
+       .default_text = target,
+       .schema = std::move(schema),
+       .set = [&target,
+               allowed = std::move(allowed)](const json::Value& value) { return set_choice(value, target, allowed); },
+       .get = [&target] { return target; }});
+}
+
+void Section::add_records(std::string name, std::string meaning, std::size_t count_max, const Section& shape,
+                          std::function<Status(const json::Value&)> set, std::function<json::Value()> get) {
+  Field field{.name = std::move(name),
+              .meaning = std::move(meaning),
+              .type = Type::records,
+              .bounds = fmt::format("at most {} items", count_max),
+              .schema = {{"type", "array"}, {"items", shape.schema()}, {"maxItems", count_max}},
+              .get = std::move(get)};
+  field.set = [count_max, set = std::move(set)](const json::Value& value) -> Status {
+    if (!value.is_array()) return wrong("must be a list of records, each with its settings");
+    if (value.size() > count_max) return wrong(fmt::format("has {} items, allowed are {}", value.size(), count_max));
+    return set(value);
+  };
+  // What the shape's fields refer to is gone when this returns: only their words are kept.
+  for (Field part : shape.fields()) {
+    part.set = {};
+    part.get = {};
+    field.record.push_back(std::move(part));
+  }
+  add(std::move(field));
+}
+
+Status Section::set_all(const json::Value& object) const {
+  if (!object.is_object()) return wrong("must hold settings, like 'key: value'");
+  for (const auto& [key, value] : object.items()) {
+    const Field* field = find(key);
+    if (field == nullptr) {
+      std::vector<std::string> names;
+      for (const Field& f : fields_) names.push_back(f.name);
+      return wrong(fmt::format("there is no setting '{}'{}", printable(key, 64), suggestion(key, names)));
+    }
+    if (const Status taken = field->set(value); !taken) return taken.error().with_context(field->name);
+  }
+  for (const auto& check : checks_) {
+    if (const Status good = check(); !good) return good;
+  }
+  return {};
+}
+
+json::Value Section::values() const {
+  json::Value out = json::Value::object();
+  for (const Field& field : fields_) out[field.name] = field.get();
+  return out;
+}
+
+json::Value Section::schema() const {
+  json::Value properties = json::Value::object();
+  for (const Field& field : fields_) properties[field.name] = field.schema;
+  return {{"type", "object"},
+          {"description", meaning_},
+          {"properties", std::move(properties)},
+          {"additionalProperties", false}};
 }
 
 }  // namespace fleetward::config
