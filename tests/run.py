@@ -118,7 +118,7 @@ def main():
             for outcome in pool.map(lambda p: run_program(p, results), programs):
                 tell(outcome, outcomes)
     if not args.only_programs:
-        suites = [args.only_python] if args.only_python else ["lint", "e2e", "fault"]
+        suites = [args.only_python] if args.only_python else ["lint", "e2e", "conformance", "fault"]
         for suite in suites:
             if (ROOT / "tests" / suite).is_dir():
                 tell(run_suite(suite, [] if args.only_python else args.words, build, results), outcomes)
