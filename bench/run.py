@@ -3,6 +3,9 @@
 
 ./dev bench latency [N]    breach sent to session cut, as the device sees it, and where the time goes
 ./dev bench detect [...]   parse and judge reports beside a bare loop (bench/detect/README.md)
+./dev bench gateway [R]    reports (QoS 1, mutual TLS, 500 devices) a server CPU-second, beside mosquitto; R rounds
+./dev bench connect [R]    connections (mutual TLS 1.3 and CONNECT) a server CPU-second, beside mosquitto
+./dev bench idle [N]       memory of an idle connection, N of them, beside mosquitto
 """
 import os
 import pathlib
@@ -18,7 +21,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "release"
 os.environ["FLEETWARD_BUILD"] = str(BUILD)
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 
 def build(*targets):
@@ -110,7 +113,55 @@ def detect(*arguments):
     subprocess.run([program, *arguments], check=True)
 
 
-BENCHMARKS = {"latency": latency, "detect": detect}
+def rounds_beside_mosquitto(kind, buses, connections, rounds):
+    """Interleaved: each round runs every server once."""
+    build("bench_gateway", "bench_load")
+    import servers
+    seconds, figures = 5, {}
+    with tempfile.TemporaryDirectory() as folder:
+        makers = [(lambda bus=bus: servers.Gateway(folder, 500, bus)) for bus in buses] + [lambda: servers.Mosquitto(folder)]
+        for _ in range(rounds):
+            for make in makers:
+                server = make()
+                try:
+                    figures.setdefault(server.name, []).append(servers.per_cpu_second(kind, server, folder, connections, seconds))
+                finally:
+                    server.stop()
+    print(f"machine: {machine()}")
+    peer = statistics.median(f[0] for f in figures["mosquitto"])
+    for name, runs in figures.items():
+        per_cpu, per_second, share = (statistics.median(column) for column in zip(*runs))
+        low, high = min(r[0] for r in runs), max(r[0] for r in runs)
+        print(f"{name:32} {per_cpu:8.0f} a CPU-second ({low:.0f} to {high:.0f}), {per_cpu / peer:.2f} of mosquitto; "
+              f"{per_second:.0f} a second, {share:.2f} cores")
+
+
+def gateway(rounds=3):
+    rounds_beside_mosquitto("publish", ["memory", "embedded"], 500, rounds)
+
+
+def connect(rounds=3):
+    rounds_beside_mosquitto("connect", ["memory"], 16, rounds)
+
+
+def idle(count=5000):
+    build("bench_gateway", "bench_load")
+    import servers
+    with tempfile.TemporaryDirectory() as folder:
+        figures = {}
+        for make in (lambda: servers.Gateway(folder, count, "memory"), lambda: servers.Mosquitto(folder)):
+            server = make()
+            try:
+                figures[server.name] = servers.bytes_per_idle(server, folder, count)
+            finally:
+                server.stop()
+    print(f"machine: {machine()}")
+    for name, size in figures.items():
+        print(f"{name:32} {size / 1024:6.1f} KiB an idle connection in the process (the kernel's share is the same for both), "
+              f"{size / figures['mosquitto']:.2f} of mosquitto")
+
+
+BENCHMARKS = {"latency": latency, "detect": detect, "gateway": gateway, "connect": connect, "idle": idle}
 
 
 def main():
@@ -118,7 +169,7 @@ def main():
         print(__doc__.strip())
         return 0 if len(sys.argv) < 2 else 2
     name, arguments = sys.argv[1], sys.argv[2:]
-    BENCHMARKS[name](*([int(a) for a in arguments] if name == "latency" else arguments))
+    BENCHMARKS[name](*(arguments if name == "detect" else [int(a) for a in arguments]))
     return 0
 
 
