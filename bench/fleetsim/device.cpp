@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -211,13 +212,20 @@ void Device::tick() {
   set_timer(std::min(fleet_.options().interval, tick_max), &Device::tick);
 }
 
+bool Device::is_infected_in(std::int64_t report_id) const {
+  const auto& only = fleet_.options().attack_reports;
+  return infected_ && (only.empty() || std::any_of(only.begin(), only.end(), [report_id](const ReportRange& r) {
+                         return r.first <= report_id && report_id <= r.last;
+                       }));
+}
+
 void Device::send_report() {
   since_report_ = Millis(0);
   if (pending_) {
     ++fleet_.count().held_back;
   } else {
     const std::int64_t report_id = next_report_id_++;
-    pending_ = Pending{report_id, maker_.make(report_id, infected_)};
+    pending_ = Pending{report_id, maker_.make(report_id, is_infected_in(report_id))};
     publish_pending(false);
   }
   set_timer(std::min(fleet_.options().interval, tick_max), &Device::tick);

@@ -53,13 +53,14 @@ class Device {
   void send_report();
   void publish_pending(bool again);
   [[nodiscard]] Millis first_delay() const;
+  [[nodiscard]] bool is_infected_in(std::int64_t report_id) const;
 
   Fleet& fleet_;
   Identity identity_;
   ReportMaker maker_;
   Wire wire_;
   State state_ = State::idle;
-  bool infected_ = false;
+  bool infected_ = false;  // for good, or in the reports of the options if there are any
   bool was_connected_ = false;
   std::shared_ptr<fleetward::net::Connection> connection_;
   fleetward::async::TimerId timer_ = fleetward::async::no_timer;

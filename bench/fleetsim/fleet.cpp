@@ -74,7 +74,8 @@ void Fleet::start() {
     devices_[i]->start(
         Millis(static_cast<std::int64_t>(1000.0 * static_cast<double>(i) / options_.connects_per_second)));
   }
-  if (!options_.attacked.empty()) scheduler_.call_after(options_.attack_after, [this] { infect(); });
+  if (!options_.attack_reports.empty()) infect();
+  else if (!options_.attacked.empty()) scheduler_.call_after(options_.attack_after, [this] { infect(); });
   flush_regularly();
 }
 

@@ -54,6 +54,22 @@ Status set_text(std::string& target, const std::string& text) {
   return {};
 }
 
+// 4-7,12: the fourth to the seventh report, and the twelfth.
+Status set_ranges(std::vector<ReportRange>& target, const std::string& text) {
+  constexpr double report_id_max = 9e15;
+  for (const std::string_view part : fleetward::split(text, ',')) {
+    const std::size_t dash = part.find('-');
+    const std::string first(part.substr(0, dash));
+    const std::string last(dash == std::string_view::npos ? part : part.substr(dash + 1));
+    ReportRange range;
+    if (const Status set = set_number(range.first, first, 1, report_id_max); !set) return set;
+    if (const Status set = set_number(range.last, last, 1, report_id_max); !set) return set;
+    if (range.last < range.first) return wrong("must be like 4-7,12: the first of a range before its last");
+    target.push_back(range);
+  }
+  return {};
+}
+
 const std::vector<Flag>& flags() {
   static const std::vector<Flag> all{
       {"host", "NAME", "where the gateway is (default: $MQTT_HOST, else localhost)",
@@ -89,6 +105,8 @@ const std::vector<Flag>& flags() {
        }},
       {"attack-after", "SECONDS", "when, from the start on (default: 0)",
        [](Options& o, const std::string& v) { return set_seconds(o.attack_after, v, 0); }},
+      {"attack-reports", "N[-M][,..]", "infected in these reports of theirs only, whatever the time",
+       [](Options& o, const std::string& v) { return set_ranges(o.attack_reports, v); }},
       {"acked", "FILE", "write a JSON line for each acknowledged report",
        [](Options& o, const std::string& v) { return set_text(o.acked_file, v); }},
       {"events", "FILE", "write the JSON lines of all other events there, not to standard output",

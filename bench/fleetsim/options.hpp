@@ -12,6 +12,12 @@ namespace fleetsim {
 
 using fleetward::Millis;
 
+// Reports from `first` to `last`, by number.
+struct ReportRange {
+  std::int64_t first = 1;
+  std::int64_t last = 1;
+};
+
 struct Options {
   std::string host = "localhost";
   std::uint16_t port = 8883;
@@ -26,11 +32,12 @@ struct Options {
   Millis backoff_max{30'000};
   std::int64_t first_report_id = 1;
   std::string custom_metric = "cpu-usage";
-  std::vector<std::string> attacked;  // things
-  Millis attack_after{0};             // from the start on
-  std::string acked_file;             // JSON lines of what was acknowledged
-  std::string events_file;            // JSON lines of all else; empty: standard output
-  bool quiet = false;                 // no progress line
+  std::vector<std::string> attacked;        // things
+  Millis attack_after{0};                   // from the start on, for good
+  std::vector<ReportRange> attack_reports;  // if any: infected in these reports of theirs instead, whatever the time
+  std::string acked_file;                   // JSON lines of what was acknowledged
+  std::string events_file;                  // JSON lines of all else; empty: standard output
+  bool quiet = false;                       // no progress line
   bool help = false;
 };
 

@@ -23,6 +23,19 @@ TEST(Options, FlagsBeatTheEnvironment) {
   EXPECT_TRUE(options->quiet);
 }
 
+TEST(Options, ReportsOfAnAttackAreRanges) {
+  const auto options = parse_options({"--attack", "a", "--attack-reports", "4-7,12"}, environment);
+  ASSERT_TRUE(options.ok()) << options.error().message;
+  ASSERT_EQ(options->attack_reports.size(), 2U);
+  EXPECT_EQ(options->attack_reports[0].first, 4);
+  EXPECT_EQ(options->attack_reports[0].last, 7);
+  EXPECT_EQ(options->attack_reports[1].first, 12);
+  EXPECT_EQ(options->attack_reports[1].last, 12);
+  for (const char* bad : {"", "7-4", "0-3", "4-", "-4", "a"}) {
+    EXPECT_FALSE(parse_options({"--attack-reports", bad}, environment)) << bad;
+  }
+}
+
 TEST(Options, WrongOnesAreToldByName) {
   const auto told = [](const std::vector<std::string>& words) {
     const auto options = parse_options(words, environment);
