@@ -4,9 +4,12 @@
 
 #include "bus/table_follower.hpp"
 #include "core/fault.hpp"
+#include "fleet/cloud_event.hpp"
+#include "fleet/gateway_events.hpp"
 #include "fleet/topics.hpp"
 #include "log/log.hpp"
-#include "services/detector/partition.hpp"
+#include "services/detector/gateway_leases.hpp"
+#include "services/detector/owner.hpp"
 #include "services/detector/publisher.hpp"
 #include "services/detector/records.hpp"
 
@@ -31,6 +34,9 @@ struct Detector::State {
         follower(b, sch, std::string(fleet::topic::rules), std::string(fleet::header::version),
                  {[this](const bus::Record& record) { take_rule(record); }, [this] { wake(); }, nullptr,
                   [this] { wake(); }}),
+        gateways(b, sch, std::string(fleet::topic::gateways), std::string(fleet::header::version),
+                 {[this](const bus::Record& record) { take_gateway(record); }, nullptr, nullptr, nullptr}),
+        voice(b, sch, m),
         saved(sch),
         checkpoints_saved(
             m.counter("fleetward_detector_checkpoints_total", "Checkpoints of partitions that are durable")),
@@ -50,39 +56,19 @@ struct Detector::State {
     if (consumer) consumer->wake();
   }
 
-  // --- owner's records
+  // --- gateways
 
-  void append_owner_record(fleet::RecordKind kind, std::int32_t partition, const json::Value& value) {
-    std::vector<bus::OutRecord> records;
-    records.push_back(owner_record(kind, partition, value, scheduler.now()));
-    auto& failures = metrics.counter("fleetward_detector_owner_appends_failed_total",
-                                     "Begins, marks and ticks that could not be appended; they come again");
-    bus.append(std::move(records), [&failures](const Result<std::vector<bus::Position>>& done) {
-      if (!done) failures.add();
-    });
+  void take_gateway(const bus::Record& record) {
+    if (!record.value) return;
+    const auto event = fleet::parse_cloud_event(*record.value);
+    if (!event) return;  // the responder, who acts on them, tells of those
+    const auto heartbeat = fleet::gateway_heartbeat_from_json(event->data);
+    if (heartbeat && leases.hear(*heartbeat, scheduler.now())) note_gateways_changed();
   }
-
-  // Begin, marks and ticks say who owns the partition. What failed to be appended is noticed by not being read back,
-  // and is said again after a while.
-  void speak_as_owner(OwnedPartition& p) {
-    const auto now = scheduler.steady_now();
-    const bool may_repeat = now - p.spoke_at >= detect::tick_interval;
-    if (p.engine->begin_id() != p.begin_id) {
-      if (!may_repeat) return;
-      append_owner_record(fleet::RecordKind::begin, p.partition,
-                          to_json(fleet::Begin{p.begin_id, std::string(detect::engine_version)}));
-      p.spoke_at = now;
-      return;
-    }
-    const std::int64_t newest = rules.newest_held();
-    if (newest > p.engine->manifest() && (newest > p.marked || may_repeat)) {
-      append_owner_record(fleet::RecordKind::mark, p.partition, to_json(fleet::Mark{p.begin_id, newest}));
-      p.marked = newest;
-      p.spoke_at = now;
-    } else if (p.queue.empty() && may_repeat && now - p.last_read >= detect::tick_interval) {
-      append_owner_record(fleet::RecordKind::tick, p.partition, to_json(fleet::Tick{p.begin_id}));
-      p.spoke_at = now;
-    }
+  void note_gateways_changed() {
+    if (!gateways.caught_up()) return;  // what was before we came is no news
+    for (auto& [number, p] : partitions) p->gateways_changed = true;
+    wake();
   }
 
   // --- assignment
@@ -252,8 +238,9 @@ struct Detector::State {
       if (p->phase == OwnedPartition::Phase::running) apply_queued(*p);
     }
     co_await restore_waiting();
+    if (leases.lapse(scheduler.now())) note_gateways_changed();
     for (auto& [number, p] : partitions) {
-      if (p->phase == OwnedPartition::Phase::running) speak_as_owner(*p);
+      if (p->phase == OwnedPartition::Phase::running) voice.speak(*p, rules.newest_held());
     }
     co_await save_when_due();
     show();
@@ -336,7 +323,10 @@ struct Detector::State {
   detect::Rules rules;
   ViolationPublisher publisher;
   std::unique_ptr<bus::Consumer> consumer;
-  bus::TableFollower follower;
+  bus::TableFollower follower;  // of the rules
+  bus::TableFollower gateways;
+  GatewayLeases leases;
+  OwnerVoice voice;
   std::map<std::int32_t, std::shared_ptr<OwnedPartition>> partitions;
   bool is_saving = false;
   async::Event saved;
@@ -371,6 +361,7 @@ Status Detector::start() {
   if (!consumer) return consumer.error().with_context("detector");
   state_->consumer = std::move(*consumer);
   state_->scope.spawn("rules", state_->follower.run(state_->scope));
+  state_->scope.spawn("gateways", state_->gateways.run(state_->scope));
   state_->scope.spawn("detect", state_->run());
   return {};
 }
@@ -379,6 +370,7 @@ void Detector::stop(Millis limit) {
   state_->scope.request_stop();
   state_->scheduler.post([state = state_] {
     state->follower.wake();
+    state->gateways.wake();
     state->wake();
   });
   if (!state_->scope.join(limit)) log::error("detector_stop_timed_out");

@@ -14,6 +14,7 @@
 #include "core/text.hpp"
 #include "detect/engine.hpp"
 #include "fleet/cloud_event.hpp"
+#include "fleet/gateway_events.hpp"
 #include "fleet/topics.hpp"
 #include "services/detector/replay.hpp"
 
@@ -80,6 +81,19 @@ class Process {
             json::dump(report),
             {{std::string(fleet::header::kind), "report"},
              {std::string(fleet::header::received_ms), std::to_string(to_ms(loop_.now()))}},
+            std::nullopt});
+  }
+  void heartbeat(std::int64_t start_number, bool stopping, Millis lease = Millis(3'600'000)) {
+    fleet::GatewayHeartbeat h;
+    h.instance = "g1";
+    h.start_number = start_number;
+    h.stopping = stopping;
+    h.time = loop_.now();
+    h.lease_end = h.time + lease;
+    append({std::string(fleet::topic::gateways),
+            "g1",
+            fleet::to_json_text({"id", "/test", "type", "g1", h.time, to_json(h)}),
+            {},
             std::nullopt});
   }
   bool wait(const std::function<bool()>& condition) {
@@ -309,6 +323,31 @@ TEST_F(DetectorTest, BeginsAndMarksAlsoWhileRecordsNeverCease) {
   });
   EXPECT_TRUE(p.wait([&] { return p.records(detect::Outcome::begin_applied) >= partitions; }));
   attach(p);
+  over = true;
+  devices.join();
+}
+
+// Its clock must have the moment, also while devices of other gateways go on speaking (no silence brings a tick then).
+TEST_F(DetectorTest, TicksWhenAGatewayStopsOrReturns) {
+  Process p(file());
+  p.heartbeat(1, false);
+  ASSERT_TRUE(p.wait([&] { return p.records(detect::Outcome::begin_applied) == partitions; }));
+  std::atomic<bool> over{false};
+  std::thread devices([&] {
+    for (int i = 0; !over; ++i) p.ports(fmt::format("v{}", i % 8), {22});
+  });
+  const auto ticks = [&p](double times) {
+    return p.wait([&] { return p.records(detect::Outcome::tick_applied) >= times * partitions; });
+  };
+  // Whether its first coming is news is a matter of who was first.
+  const double before = p.wait([&] { return p.records(detect::Outcome::report_applied) > 8; })
+                            ? p.records(detect::Outcome::tick_applied) / partitions
+                            : 0;
+  p.heartbeat(1, true);
+  EXPECT_TRUE(ticks(before + 1)) << "it stopped";
+  p.heartbeat(2, false, Millis(3'000));
+  EXPECT_TRUE(ticks(before + 2)) << "it returned";
+  EXPECT_TRUE(ticks(before + 3)) << "its lease ended";
   over = true;
   devices.join();
 }

@@ -29,6 +29,7 @@ struct OwnedPartition {
   std::string begin_id;                      // of this ownership
   std::int64_t marked = 0;                   // the newest manifest that we have marked
   std::chrono::nanoseconds last_read{0};     // when the last record was applied; steady
+  bool gateways_changed = false;             // a gateway stopped or returned, and no tick has said when
   std::chrono::nanoseconds spoke_at{0};      // when we last said something as owner; steady
 };
 
