@@ -7,10 +7,11 @@ from harness import wait_for
 class LiveClient:
     """With `program` mosquitto_pub each line of standard input is published: say()."""
 
-    def __init__(self, server, thing, version, topic, program="mosquitto_pub"):
+    def __init__(self, server, thing, version, topic, program="mosquitto_pub", *more):
         self.path = server.folder / f"{thing}-{program}-{version}.log"
         # Line by line, or what it says would stay in its buffer while it lives.
-        command = ["stdbuf", "-oL", "-eL", program, "-V", version, "-d", *server.device(thing), "-i", thing, "-q", "1", "-t", topic]
+        command = ["stdbuf", "-oL", "-eL", program, "-V", version, "-d", *server.device(thing), "-i", thing, "-q", "1", "-t", topic,
+                   *more]
         with open(self.path, "w") as log:
             self.process = subprocess.Popen(command + (["-l"] if program == "mosquitto_pub" else []), stdin=subprocess.PIPE,
                                             stdout=log, stderr=subprocess.STDOUT, text=True)
