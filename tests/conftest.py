@@ -6,13 +6,14 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness  # noqa: E402
+import pager  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def alertmanager(tmp_path_factory):
-    pager = harness.Alertmanager(tmp_path_factory.mktemp("alertmanager"))
-    yield pager
-    pager.stop()
+    receiver = pager.Alertmanager(tmp_path_factory.mktemp("alertmanager"))
+    yield receiver
+    receiver.stop()
 
 
 @pytest.fixture(scope="module")

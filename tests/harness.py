@@ -1,4 +1,4 @@
-"""Real processes for the end-to-end and fault suites: a Fleetward installation, its clients, and a pager.
+"""Real processes for the end-to-end and fault suites: a Fleetward installation and its clients.
 
 Everything listens on free loopback ports, lives in a temporary folder, and is stopped by its owner. Waiting is always for
 an event, with a deadline.
@@ -60,40 +60,6 @@ def run(*command, check=True, env=None, timeout=60, stdin=None):
     if check and result.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, command))}: exit {result.returncode}\n{result.stdout}\n{result.stderr}")
     return result
-
-
-class Alertmanager:
-    """Debian's prometheus-alertmanager, with amtool to look into it."""
-
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{self.port}"
-        config = self.folder / "alertmanager.yml"
-        config.write_text("route:\n  receiver: nobody\n  group_by: ['...']\nreceivers:\n  - name: nobody\n")
-        self.log = open(self.folder / "alertmanager.log", "w")
-        self.process = subprocess.Popen(
-            ["prometheus-alertmanager", f"--config.file={config}", f"--storage.path={self.folder / 'data'}",
-             f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address="],
-            stdout=self.log, stderr=subprocess.STDOUT)
-        wait_for("Alertmanager", self._is_ready)
-
-    def _is_ready(self):
-        assert self.process.poll() is None, (self.folder / "alertmanager.log").read_text()
-        try:
-            return urllib.request.urlopen(f"{self.url}/-/ready", timeout=2).status == 200
-        except OSError:
-            return False
-
-    def alerts(self):
-        out = run("amtool", f"--alertmanager.url={self.url}", "alert", "query", "-o", "json").stdout
-        return json.loads(out)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=20)
-        self.log.close()
 
 
 class Fleetward:

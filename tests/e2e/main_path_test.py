@@ -4,6 +4,7 @@ import json
 import pytest
 
 from harness import publish, report, run, wait_for
+from pager import seconds_left
 
 PROFILE = {
     "behaviors": [
@@ -69,14 +70,27 @@ def test_approved_revocation_is_in_the_crl_and_in_ocsp(path, tmp_path):
     assert ": good" in good.stdout
 
 
+def incident_of(server, thing):
+    (incident,) = [i for i in server.get("/v1/incidents")["incidents"] if thing in {m["thing"] for m in i["members"]}]
+    return incident
+
+
 def test_release_lets_the_device_back_and_resolves_its_page(path):
+    # cam-1 is revoked, and proven to be: cam-2 is the last that keeps the incident open.
+    pager, incident = path.alertmanager, incident_of(path, "cam-2")
+    assert incident["state"] == "open"
+    (page,) = pager.alerts_of(incident["id"])
+    assert page["status"]["state"] == "active" and seconds_left(page) > 60, "it does not end by itself while we look"
+    wait_for("the ring at the person on call", lambda: pager.rung(incident["id"]))
+    assert pager.rung(incident["id"]) == ["firing"], "two devices, one page for their incident"
+
     action = action_of(path, "cam-2", "in_effect")
     path.cli("actions", "release", action["id"], "--reason", "re-imaged")
     wait_for("released", lambda: action_of(path, "cam-2", "released"))
-    for other in path.get("/v1/actions?thing=cam-2")["actions"]:
-        if other["state"] in ("awaiting_approval", "proposed"):
-            path.cli("actions", "refuse", other["id"], "--reason", "re-imaged")
     wait_for("cam-2 back", lambda: publish(path, "cam-2", report(9), check=False).returncode == 0)
+    wait_for("the end of the page", lambda: pager.alerts_of(incident["id"]) == [])
+    wait_for("word of it at the person on call", lambda: pager.rung(incident["id"]) == ["firing", "resolved"])
+    assert incident_of(path, "cam-2")["state"] == "closed"
 
 
 def test_what_was_detached_raises_nothing_and_raises_again_when_attached(path):
