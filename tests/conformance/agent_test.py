@@ -1,0 +1,121 @@
+"""AWS's Device Defender agent for Python, as published: its own collector, its own MQTT client, its own choice of port (443 with
+ALPN `x-amzn-mqtt-ca`, which it lets nobody change). So the gateway listens there, on a loopback address of its own."""
+import ast
+import json
+import os
+import subprocess
+import sys
+
+import cbor
+import pytest
+
+import harness
+from harness import run, wait_for
+
+READ = {"json": json.loads, "cbor": cbor.loads}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, alertmanager):
+    address = f"127.{100 + os.getpid() // 65536 % 100}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"
+    server = harness.Fleetward(tmp_path_factory.mktemp("agent"), alertmanager, settings={
+        "fleetward": {"host_names": ["localhost", "127.0.0.1", address]},
+        "gateway": {"address": address, "port": 443, "public_host": address}}).start()
+    server.mqtt_host, server.mqtt_port = address, 443
+    server.enrol("agent", group="agents")
+    yield server
+    assert server.stop() in (0, None), server.log_path.read_text()[-4000:]
+
+
+class Agent:
+    """The agent's own program, with what it prints."""
+
+    def __init__(self, server, *more, form="json"):
+        folder = server.devices / "agent"
+        self.form = form
+        self.path = server.folder / "agent.log"
+        with open(self.path, "w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "AWSIoTDeviceDefenderAgentSDK.agent", "-e", server.mqtt_host, "-r", server.ca, "-c",
+                 folder / "cert.pem", "-k", folder / "key.pem", "-id", "agent", "-i", "1", "-f", form, *more],
+                stdout=log, stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def told(self):
+        return self.path.read_text()
+
+    def replies(self, kind):
+        """What it says it received; it prints each payload as Python writes bytes, before it reads it."""
+        start = f"Received message from topic '$aws/things/agent/defender/metrics/{self.form}/{kind}': "
+        return [READ[self.form](ast.literal_eval(line[len(start):])) for line in self.told.splitlines() if line.startswith(start)]
+
+    def wait_for(self, what, condition):
+        def is_so():
+            assert self.process.poll() is None, f"the agent ended: {self.told}"
+            assert condition(), self.told
+            return True
+
+        wait_for(what, is_so, 40)
+
+
+@pytest.mark.parametrize("form", ["json"])
+def test_its_reports_are_accepted(server, form):
+    with Agent(server, form=form) as agent:
+        agent.wait_for("two accepted reports", lambda: len(agent.replies("accepted")) >= 2)
+        assert not agent.replies("rejected")
+        for answer in agent.replies("accepted"):
+            assert answer["status"] == "ACCEPTED" and answer["thingName"] == "agent" and "statusDetails" not in answer
+        ids = [a["reportId"] for a in agent.replies("accepted")]
+        assert ids == sorted(set(ids)) and all(isinstance(i, int) for i in ids)
+
+
+def test_what_its_collector_saw_is_what_is_judged(server):
+    """Our own gateway's port is one that really listens on this machine."""
+    server.request("PUT", "/v1/profiles/agents", {
+        "behaviors": [{"name": "not-a-gateway", "metric": "aws:listening-tcp-ports", "suppressAlerts": True,
+                       "criteria": {"comparisonOperator": "not-in-port-set", "value": {"ports": [443]}}}],
+        "targets": ["group/agents"]})
+    with Agent(server) as agent:
+        agent.wait_for("an accepted report", lambda: agent.replies("accepted"))
+        active = wait_for("its alarm", lambda: server.aws("list-active-violations", "--thing-name", "agent")["activeViolations"])
+    assert active[0]["behavior"]["name"] == "not-a-gateway" and 443 in active[0]["lastViolationValue"]["ports"]
+
+
+def test_its_custom_metric(server):
+    with Agent(server, "-cm") as agent:
+        agent.wait_for("the hint", lambda: agent.replies("accepted"))
+        assert "cpu_usage" in json.dumps(agent.replies("accepted")[0]["statusDetails"]), "not defined yet"
+        server.aws("create-custom-metric", "--metric-name", "cpu_usage", "--metric-type", "number", "--client-request-token", "t")
+        agent.wait_for("a report without a hint", lambda: [a for a in agent.replies("accepted") if "statusDetails" not in a])
+
+
+def test_it_comes_back_by_itself(server):
+    with Agent(server) as agent:
+        agent.wait_for("an accepted report", lambda: agent.replies("accepted"))
+        server.cli("things", "quarantine", "agent", "--reason", "conformance")
+        agent.wait_for("the interruption", lambda: "Connection interrupted" in agent.told)
+        server.cli("things", "release", "agent", "--reason", "conformance")
+        agent.wait_for("its return", lambda: "Connection resumed. return_code: 0" in agent.told)
+        agent.wait_for("its subscriptions", lambda: "Resubscribe results: " in agent.told)
+        before = len(agent.replies("accepted"))
+        agent.wait_for("reports after it", lambda: len(agent.replies("accepted")) > before)
+
+
+@pytest.mark.parametrize("names", [[], ["--short-names"]])
+def test_its_collector_by_another_client(server, names):
+    """Its short names crash its own agent at the second sample; the first one, with short and long names mixed, does come out."""
+    text = run(sys.executable, "-m", "AWSIoTDeviceDefenderAgentSDK.collector", *names).stdout
+    body = json.loads(text)
+    topic = "$aws/things/agent/defender/metrics/json"
+    folder = server.devices / "agent"
+    answer = json.loads(run("mosquitto_rr", "-V", "5", "--cafile", server.ca, "--cert", folder / "cert.pem", "--key", folder / "key.pem",
+                            "-h", server.mqtt_host, "-p", "443", "-i", "agent", "-q", "1", "-W", "15", "-t", topic, "-e",
+                            f"{topic}/accepted", "-m", json.dumps(body), timeout=30).stdout)
+    assert answer["reportId"] == body["hed" if names else "header"]["rid" if names else "report_id"]
