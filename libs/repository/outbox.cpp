@@ -47,6 +47,13 @@ Status publish(store::Transaction& tx, const OutboxMessage& message) {
   return {};
 }
 
+Result<bool> is_unpublished(store::Transaction& tx, std::string_view topic, std::string_view key) {
+  const auto rows =
+      tx.query("SELECT 1 FROM outbox WHERE topic=$1 AND key=$2 LIMIT 1", {std::string(topic), std::string(key)});
+  if (!rows) return rows.error();
+  return !rows->empty();
+}
+
 Status raise_version(store::Transaction& tx, std::string_view topic, std::string_view key, std::int64_t version) {
   const auto raised = tx.execute(
       "INSERT INTO outbox_latest(topic, key, version) VALUES($1, $2, $3) ON CONFLICT(topic, key) DO UPDATE SET "

@@ -27,6 +27,9 @@ Result<std::int64_t> next_version(store::Transaction& tx, std::string_view topic
 // Of a table topic the newest message is also kept, for a relay that takes over.
 Status publish(store::Transaction& tx, const OutboxMessage& message);
 
+// Whether a record of this key waits in the outbox still: nobody can have read it on the bus.
+Result<bool> is_unpublished(store::Transaction& tx, std::string_view topic, std::string_view key);
+
 // Counts on from `version`: a newer record of this key was found on the bus (the store came from a backup).
 Status raise_version(store::Transaction& tx, std::string_view topic, std::string_view key, std::int64_t version);
 
