@@ -103,6 +103,7 @@ struct OutboxRelay::State {
     if (rows->empty()) co_return false;
     std::vector<bus::OutRecord> records;
     for (const OutboxRow& row : *rows) records.push_back(row.record);
+    fault::crash_here("relay.before_append");
     const Result<std::vector<bus::Position>> appended = co_await bus::append(bus, scheduler, std::move(records));
     if (!appended) co_return appended.error();
     fault::crash_here("relay.after_append");

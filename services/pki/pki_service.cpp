@@ -214,11 +214,13 @@ async::Task<Status> PkiService::State::renew_crl() {
     auto der = pki::make_crl(by, *entries, next.number, next.this_update, next.next_update);
     if (!der) return der.error();
     next.der = std::move(*der);
+    fault::crash_here("pki.before_crl_saved");
     if (const Status saved = repository::save_crl(tx, next); !saved) return saved.error();
     return next;
   };
   const Result<repository::CrlRow> row = co_await store::transact<repository::CrlRow>(store, scheduler, work);
   if (!row) co_return row.error();
+  if (crl && row->number != crl->number) fault::crash_here("pki.after_crl_saved");
   if (!crl || row->number != crl->number)
     log::info("crl_in_force", {{"number", row->number}, {"revoked_ever", row->revocations}});
   if (!row->der.empty()) crl = *row;  // else it is the one that we have
