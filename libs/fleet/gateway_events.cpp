@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kind_names = {"session-cut", "connect-refused", "would-cut", "would-refuse",
                                                         "applied"};
+constexpr std::array<std::string_view, 6> standing_names = {"live", "late", "closed", "silent", "gone", "stopped"};
 constexpr std::int64_t any_max = std::numeric_limits<std::int64_t>::max();
 
 }  // namespace
@@ -52,6 +53,17 @@ Result<GatewayHeartbeat> gateway_heartbeat_from_json(const json::Value& value) {
   h.fail_closed = r.boolean_or("failClosed", false);
   if (const Status status = r.finish(); !status) return status.error();
   return h;
+}
+
+std::string_view to_string(GatewayStanding standing) { return standing_names[static_cast<std::size_t>(standing)]; }
+
+GatewayStanding standing_of(const GatewayHeartbeat& h, const GoneGateway* gone, Instant now) {
+  if (h.stopping) return GatewayStanding::stopped;
+  if (now < h.lease_end) return GatewayStanding::live;
+  if (gone != nullptr && gone->start_number == h.start_number && gone->last_heard == h.time)
+    return GatewayStanding::gone;
+  if (now < h.lease_end + lease_margin) return GatewayStanding::late;
+  return h.fail_closed ? GatewayStanding::closed : GatewayStanding::silent;
 }
 
 json::Value to_json(const EnforcementEvent& e) {

@@ -27,6 +27,32 @@ struct GatewayHeartbeat {
 json::Value to_json(const GatewayHeartbeat& heartbeat);
 Result<GatewayHeartbeat> gateway_heartbeat_from_json(const json::Value& value);
 
+// A person's word that a silent gateway's machine is no more. It is about the life that ended with that heartbeat: one
+// that is heard of again counts again.
+struct GoneGateway {
+  std::string instance;
+  std::int64_t start_number = 0;
+  Instant last_heard;  // `time` of its last heartbeat
+  std::string actor;
+  std::string why;
+  Instant time;
+  friend bool operator==(const GoneGateway&, const GoneGateway&) = default;
+};
+
+// How much a gateway's last heartbeat is worth now.
+enum class GatewayStanding {
+  live,     // within its lease
+  late,     // its lease has just ended: a heartbeat may be on its way still
+  closed,   // silent, and admits nobody since its lease ended
+  silent,   // silent, and may go on by what it knew
+  gone,     // silent, and a person says that it is no more
+  stopped,  // said goodbye
+};
+inline constexpr Millis lease_margin{5'000};  // how long a gateway is late before it is silent
+std::string_view to_string(GatewayStanding standing);
+// `gone`: what was declared of this instance, nullptr for nothing.
+GatewayStanding standing_of(const GatewayHeartbeat& heartbeat, const GoneGateway* gone, Instant now);
+
 enum class EnforcementKind {
   session_cut,      // a live session was ended
   connect_refused,  // a connect was refused

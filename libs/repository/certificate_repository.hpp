@@ -74,6 +74,10 @@ Status set_certificate_status(store::Transaction& tx, const std::string& id, fle
                               Instant now);
 // For good. Again is no error.
 Status revoke_certificate(store::Transaction& tx, const std::string& id, pki::RevocationReason reason, Instant now);
+// Its record once more, for gateways that may have lost it.
+Status say_certificate_again(store::Transaction& tx, const std::string& id, Instant now);
+// Has the authority issue the next CRL now, whatever the last one holds.
+Status ask_for_new_crl(store::Transaction& tx);
 
 // Revoked ones that belong into the CRL of `now`, by serial: until one CRL past their expiry.
 Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, Instant now, Millis crl_lifetime);
