@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 
 #include "config/suggest.hpp"
 #include "core/text.hpp"
@@ -221,8 +223,10 @@ std::string help_overview(const std::vector<Command>& commands, std::string_view
   return out;
 }
 
-ExitCode run_program(const std::vector<Command>& commands, const std::vector<std::string>& words,
-                     const Environment& environment, const Connect& connect, std::ostream& out, std::ostream& err) {
+namespace {
+
+ExitCode run_words(const std::vector<Command>& commands, const std::vector<std::string>& words,
+                   const Environment& environment, const Connect& connect, std::ostream& out, std::ostream& err) {
   if (words.empty()) {
     err << help_overview(commands);
     return ExitCode::usage;
@@ -253,6 +257,20 @@ ExitCode run_program(const std::vector<Command>& commands, const std::vector<std
   const Result<std::unique_ptr<ApiClient>> api = connect(invocation);
   if (!api) return invocation.fail(api.error());
   return command->run_with_api(invocation, **api);
+}
+
+}  // namespace
+
+ExitCode run_program(const std::vector<Command>& commands, const std::vector<std::string>& words,
+                     const Environment& environment, const Connect& connect, std::ostream& out, std::ostream& err) {
+  const ExitCode code = run_words(commands, words, environment, connect, out, err);
+  // Who reads a file that was cut short takes it for the whole answer.
+  errno = 0;
+  out.flush();
+  if (out) return code;
+  err << fmt::format("fleetward: the output could not be written{}{}\n", errno == 0 ? "" : ": ",
+                     errno == 0 ? "" : std::strerror(errno));
+  return code == ExitCode::ok ? ExitCode::failed : code;
 }
 
 }  // namespace fleetward::program

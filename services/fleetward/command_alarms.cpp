@@ -77,6 +77,7 @@ ExitCode run_tail(Invocation& invocation, ApiClient& api) {
       present.insert(id);
       if (!shown.contains(id)) print_event(invocation, *event);
     }
+    if (!invocation.out) return ExitCode::failed;  // nobody reads it any more, or the disk is full
     shown = std::move(present);
     if (signals.wait_for(tail_interval) >= 0) return ExitCode::ok;
   }

@@ -171,6 +171,31 @@ TEST_F(Commands, EnrolKeepsKeysHereAndGoesOnWhereItWas) {
   std::filesystem::remove_all(out);
 }
 
+// A disk that is full.
+class FullDisk final : public std::streambuf {
+  int overflow(int) override { return traits_type::eof(); }
+};
+
+TEST_F(Commands, OutputThatCannotBeWrittenIsAFailure) {
+  script_.answers["GET /v1/things"] = {{"things", json::Value::array()}};
+  FullDisk full;
+  std::ostream out(&full);
+  std::ostringstream err;
+  const Connect connect = [this](const Invocation&) -> Result<std::unique_ptr<ApiClient>> {
+    return std::unique_ptr<ApiClient>(new ScriptedApi(script_));
+  };
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"things", "list"}, {"version"}, {"help"}, {"config"}, {"run", "--help"}}) {
+    out.clear();
+    err.str("");
+    EXPECT_EQ(run_program(all_commands(), words, {}, connect, out, err), ExitCode::failed) << words[0];
+    EXPECT_THAT(err.str(), HasSubstr("the output could not be written")) << words[0];
+  }
+  std::ofstream device("/dev/full");
+  EXPECT_EQ(run_program(all_commands(), {"version"}, {}, connect, device, err), ExitCode::failed);
+  EXPECT_THAT(err.str(), HasSubstr("No space left on device"));
+}
+
 TEST_F(Commands, EnrolRefusesNamesThatLeaveTheFolder) {
   EXPECT_EQ(run({"things", "enrol", "../etc", "--out", "/tmp"}).code, ExitCode::usage);
   EXPECT_EQ(run({"things", "enrol", "--count", "2", "--out", "/tmp"}).code, ExitCode::usage);

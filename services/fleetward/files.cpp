@@ -24,11 +24,23 @@ Error problem(const std::string& path, int code) {
 Status write_all(int fd, std::string_view content, const std::string& path) {
   while (!content.empty()) {
     const ssize_t written = ::write(fd, content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
     if (written < 0) return problem(path, errno);
     content.remove_prefix(static_cast<std::size_t>(written));
   }
   if (fsync(fd) != 0) return problem(path, errno);
   return {};
+}
+
+// So that the new name is there after a crash, too.
+Status sync_folder_of(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  const std::string folder = parent.empty() ? "." : parent;
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return problem(folder, errno);
+  const int failed = fsync(fd) == 0 ? 0 : errno;
+  close(fd);
+  return failed == 0 || failed == EINVAL ? Status() : Status(problem(folder, failed));
 }
 
 }  // namespace
@@ -39,10 +51,13 @@ Status write_file(const std::string& path, std::string_view content, Secrecy sec
   const int fd = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   if (fd < 0) return problem(beside, errno);
   Status written = write_all(fd, content, beside);
-  close(fd);
+  if (close(fd) != 0 && written) written = problem(beside, errno);
   if (written && rename(beside.c_str(), path.c_str()) != 0) written = problem(path, errno);
-  if (!written) unlink(beside.c_str());
-  return written;
+  if (!written) {
+    unlink(beside.c_str());
+    return written;
+  }
+  return sync_folder_of(path);
 }
 
 Result<std::string> read_file(const std::string& path) {
@@ -55,6 +70,26 @@ Result<std::string> read_file(const std::string& path) {
     return {ErrorCode::resource_exhausted, fmt::format("{}: larger than {} bytes", printable(path), file_bytes_max)};
   }
   return text;
+}
+
+Result<std::string> read_secret_file(const std::string& path) {
+  struct stat facts {};
+  if (stat(path.c_str(), &facts) == 0 && (facts.st_mode & 077) != 0) {
+    return {ErrorCode::failed_precondition,
+            fmt::format("{} can be read by others: chmod 600 {}", printable(path), printable(path))};
+  }
+  return read_file(path);
+}
+
+Result<std::string> read_authorities(const std::string& path) {
+  if (!path.empty()) return read_file(path);
+  // Debian and Alpine, Red Hat, SUSE, the BSDs.
+  for (const char* place : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+                            "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
+    if (file_exists(place)) return read_file(place);
+  }
+  return {ErrorCode::not_found,
+          "the system has no list of trusted authorities: install ca-certificates, or name a file"};
 }
 
 bool file_exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }

@@ -16,6 +16,11 @@ Status write_file(const std::string& path, std::string_view content, Secrecy sec
 // not_found when there is none. Limit: 1 MiB.
 Result<std::string> read_file(const std::string& path);
 
+// The same of a file that must be readable by its owner alone, else failed_precondition.
+Result<std::string> read_secret_file(const std::string& path);
+// PEM of whom to trust: the file's, or the system's list when `path` is empty.
+Result<std::string> read_authorities(const std::string& path);
+
 bool file_exists(const std::string& path);
 // With its parents, for the owner alone (0700) where it was missing.
 Status make_folder(const std::string& path);
