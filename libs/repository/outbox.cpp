@@ -47,6 +47,12 @@ Status publish(store::Transaction& tx, const OutboxMessage& message) {
   return {};
 }
 
+Result<bool> is_untouched(store::Transaction& tx) {
+  const auto rows = tx.query("SELECT 1 FROM outbox_latest LIMIT 1");
+  if (!rows) return rows.error();
+  return rows->empty();
+}
+
 Result<bool> is_unpublished(store::Transaction& tx, std::string_view topic, std::string_view key) {
   const auto rows =
       tx.query("SELECT 1 FROM outbox WHERE topic=$1 AND key=$2 LIMIT 1", {std::string(topic), std::string(key)});

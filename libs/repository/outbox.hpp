@@ -27,6 +27,9 @@ Result<std::int64_t> next_version(store::Transaction& tx, std::string_view topic
 // Of a table topic the newest message is also kept, for a relay that takes over.
 Status publish(store::Transaction& tx, const OutboxMessage& message);
 
+// Whether this store has never said anything on the bus: new, or put in the place of one that is lost.
+Result<bool> is_untouched(store::Transaction& tx);
+
 // Whether a record of this key waits in the outbox still: nobody can have read it on the bus.
 Result<bool> is_unpublished(store::Transaction& tx, std::string_view topic, std::string_view key);
 
