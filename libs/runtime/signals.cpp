@@ -18,7 +18,7 @@ sigset_t stop_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGHUP);  // a closed terminal: stop in good order, too
+  sigaddset(&set, SIGHUP);
   return set;
 }
 

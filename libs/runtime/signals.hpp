@@ -1,6 +1,7 @@
-// Signals as something to wait for: SIGINT and SIGTERM ask the process to stop in good order.
+// Signals as something to wait for: SIGINT and SIGTERM ask the process to stop in good order; what SIGHUP means is the
+// caller's to say.
 //
-// Make one in main before any thread starts: it blocks both signals for this thread and all that it starts later, and
+// Make one in main before any thread starts: it blocks these signals for this thread and all that it starts later, and
 // ignores SIGPIPE (a closed peer is an error value, not the end of the process). Its destructor unblocks them again.
 // A process has at most one.
 #pragma once

@@ -1,6 +1,7 @@
 // run ROLE...|all, and config: the server process, and its settings.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -11,10 +12,13 @@
 #include "log/log.hpp"
 #include "runtime/signals.hpp"
 #include "services/fleetward/commands.hpp"
+#include "services/fleetward/playbook_watch.hpp"
 #include "services/fleetward/process.hpp"
 
 namespace fleetward::program {
 namespace {
+
+constexpr Millis look_at_files_every{2'000};
 
 std::vector<std::string> role_names() {
   std::vector<std::string> names;
@@ -38,6 +42,19 @@ void configure_log(const LogSettings& settings) {
   log::configure(level, settings.format == "json" ? log::Format::json : log::Format::text);
 }
 
+// Until a signal that ends it. SIGHUP means "read again" to a service; from a terminal it says that the terminal is
+// gone.
+int serve(Process& process, runtime::Signals& signals, PlaybookWatch& playbook) {
+  const bool on_terminal = isatty(STDERR_FILENO) != 0;
+  while (true) {
+    const int signal = signals.wait_for(look_at_files_every);
+    if (signal < 0) playbook.look();
+    else if (signal == SIGHUP && !on_terminal) playbook.reload();
+    else return signal;
+    process.set_playbook_stale(playbook.is_stale());
+  }
+}
+
 ExitCode run_run(Invocation& invocation) {
   const auto roles = wanted_roles(invocation.arguments());
   if (!roles) return invocation.usage_error(roles.error().message);
@@ -49,11 +66,19 @@ ExitCode run_run(Invocation& invocation) {
     invocation.out << "the configuration is good\n";
     return ExitCode::ok;
   }
+  if (invocation.has("print-config")) {
+    invocation.out << describe(settings).values_text();
+    return ExitCode::ok;
+  }
   configure_log(settings.log);
   runtime::Signals signals;
   auto process = std::make_unique<Process>(settings);
-  if (const Status started = process->start(*roles); !started) return invocation.fail(started.error());
-  const int signal = signals.wait();
+  // Before the responder reads the file: a change in between is then seen as one.
+  PlaybookWatch playbook(settings.responder.playbook,
+                         [&process](respond::Playbook changed) { process->set_playbook(std::move(changed)); });
+  const Process::StartOptions options{.accept_empty_store = invocation.has("accept-empty-store")};
+  if (const Status started = process->start(*roles, options); !started) return invocation.fail(started.error());
+  const int signal = serve(*process, signals, playbook);
   log::info("signal", {{"number", signal}});
   signals.let_next_signal_kill();
   if (!process->stop()) {
@@ -71,6 +96,11 @@ ExitCode run_config(Invocation& invocation) {
   return ExitCode::ok;
 }
 
+ExitCode run_config_schema(Invocation& invocation) {
+  invocation.out << json::dump_pretty(settings_schema()) << "\n";
+  return ExitCode::ok;
+}
+
 }  // namespace
 
 Command run_command() {
@@ -80,9 +110,12 @@ Command run_command() {
           .detail =
               "Settings come from --section.key=value, FLEETWARD_SECTION_KEY and the file, in this order of force;\n"
               "`fleetward config` lists them. The data folder is made by `fleetward init`.\n"
+              "The playbook is read again when its file changes, and on SIGHUP (where there is no terminal).\n"
               "example: fleetward run all --config fleetward.yaml --responder.mode=enforce",
           .options = {{"config", "FILE", "YAML file of settings"},
-                      {"check-config", "", "only check the settings, and tell every problem"}},
+                      {"check-config", "", "only check the settings, and tell every problem"},
+                      {"print-config", "", "only print the settings that are in force, as YAML; secrets are masked"},
+                      {"accept-empty-store", "", "begin anew where the store was lost beside a log that was not"}},
           .arguments_min = 1,
           .arguments_max = 16,
           .takes_settings = true,
@@ -93,6 +126,13 @@ Command config_command() {
   return {.name = "config",
           .summary = "Lists every setting with its meaning, type, bounds, default and variable",
           .run = run_config};
+}
+
+Command config_schema_command() {
+  return {.name = "config schema",
+          .summary = "Prints the JSON Schema of the settings' file",
+          .detail = "example: fleetward config schema > fleetward.schema.json",
+          .run = run_config_schema};
 }
 
 }  // namespace fleetward::program

@@ -8,6 +8,7 @@ const std::vector<Command>& all_commands() {
       init_command(),
       run_command(),
       config_command(),
+      config_schema_command(),
       things_list_command(),
       things_show_command(),
       things_quarantine_command(),

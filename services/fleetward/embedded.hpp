@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "async/scheduler.hpp"
 #include "bus/bus.hpp"
 #include "metrics/metrics.hpp"
 #include "services/fleetward/settings.hpp"
@@ -27,5 +28,10 @@ std::string store_path(const std::string& data_dir);
 
 Result<std::unique_ptr<store::Store>> open_store(const InstallationSettings& settings, metrics::Registry& metrics);
 Result<Backends> open_backends(const InstallationSettings& settings, metrics::Registry& metrics);
+
+// failed_precondition when the store is empty but the log holds what a store has decided: store.db was lost, and going
+// on would make a new fleet beside devices that are held. Waits for both backends; not from their threads or
+// `scheduler`'s.
+Status refuse_lost_store(Backends& backends, async::Scheduler& scheduler);
 
 }  // namespace fleetward::program

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "log/log.hpp"
+#include "services/fleetward/ports.hpp"
 
 namespace fleetward::program {
 
@@ -19,7 +20,8 @@ Process::~Process() { operations_.stop(Millis(0)); }
 
 void Process::add_relay() {
   const auto relay =
-      std::make_shared<repository::OutboxRelay>(*backends_.store, *backends_.bus, control_loop_, metrics_);
+      std::make_shared<repository::OutboxRelay>(*backends_.store, *backends_.bus, control_loop_, metrics_,
+                                                repository::RelayOptions{.holder = settings_.installation.instance});
   modules_.add({.name = "relay",
                 .start =
                     [relay] {
@@ -34,8 +36,8 @@ void Process::add_relay() {
 }
 
 Status Process::add_roles(const std::vector<std::string>& roles) {
-  const Parts parts{settings_,     metrics_,       *backends_.bus, *backends_.store,
-                    gateway_loop_, detector_loop_, control_loop_,  random_};
+  const Parts parts{settings_,     metrics_, *backends_.bus, *backends_.store, gateway_loop_, detector_loop_,
+                    control_loop_, random_,  hooks_};
   for (const Role& role : all_roles()) {
     if (std::find(roles.begin(), roles.end(), role.name) == roles.end()) continue;
     Result<runtime::Module> module = role.make(parts);
@@ -45,10 +47,15 @@ Status Process::add_roles(const std::vector<std::string>& roles) {
   return {};
 }
 
-Status Process::start(const std::vector<std::string>& roles) {
+Status Process::start(const std::vector<std::string>& roles, StartOptions options) {
   Result<Backends> opened = open_backends(settings_.installation, metrics_);
   if (!opened) return opened.error();
   backends_ = std::move(*opened);
+  if (!options.accept_empty_store) {
+    if (const Status whole = refuse_lost_store(backends_, control_loop_); !whole) return whole;
+  }
+  // After the backends: a second process on this folder hears of the first one, not of its ports.
+  if (const Status free = await_ports(listen_places(settings_, roles), options.ports_limit); !free) return free;
   add_relay();
   if (const Status added = add_roles(roles); !added) return added;
   // Before the roles: who looks sees what is being waited for.
@@ -57,6 +64,15 @@ Status Process::start(const std::vector<std::string>& roles) {
   if (const Status started = modules_.start_all(settings_.installation.stop_limit); !started) return started;
   log::info("started", {{"operations_port", operations_.port()}});
   return {};
+}
+
+void Process::set_playbook(respond::Playbook playbook) {
+  if (hooks_.set_playbook) hooks_.set_playbook(std::move(playbook));
+}
+
+void Process::set_playbook_stale(bool stale) {
+  metrics_.gauge("fleetward_playbook_stale", "1 while the playbook's file is no good and an older one is in force.")
+      .set(stale ? 1 : 0);
 }
 
 bool Process::stop() {

@@ -5,6 +5,7 @@
 // works).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,11 @@
 
 namespace fleetward::program {
 
+// What running roles let the process change. Empty where the role does not run.
+struct Hooks {
+  std::function<void(respond::Playbook)> set_playbook;
+};
+
 // What a role is made with. All of it outlives the role.
 struct Parts {
   const Settings& settings;
@@ -30,6 +36,7 @@ struct Parts {
   async::Scheduler& detector_loop;
   async::Scheduler& control_loop;
   crypto::Random& random;
+  Hooks& hooks;
 };
 
 struct Role {
@@ -45,11 +52,22 @@ class Process {
   explicit Process(const Settings& settings);
   ~Process();
 
+  struct StartOptions {
+    bool accept_empty_store = false;  // a store that was lost is begun anew, knowingly
+    Millis ports_limit{5'000};        // how long a predecessor may still hold our ports
+  };
+
   // The roles by name. On an error nothing runs any more.
-  Status start(const std::vector<std::string>& roles);
+  Status start(const std::vector<std::string>& roles, StartOptions options);
+  Status start(const std::vector<std::string>& roles) { return start(roles, StartOptions()); }
   // False when something did not end in its limit: then end the process without destroying this.
   bool stop();
   [[nodiscard]] bool is_ready() const { return modules_.is_ready(); }
+
+  // What the responder, where it runs, decides by from now on.
+  void set_playbook(respond::Playbook playbook);
+  // For alarms: the file holds something else than what is in force.
+  void set_playbook_stale(bool stale);
 
  private:
   Status add_roles(const std::vector<std::string>& roles);
@@ -62,6 +80,7 @@ class Process {
   async::LoopThread gateway_loop_;
   async::LoopThread detector_loop_;
   async::LoopThread control_loop_;
+  Hooks hooks_;
   runtime::Modules modules_;
   runtime::OperationsServer operations_;
 };

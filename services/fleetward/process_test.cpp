@@ -3,13 +3,20 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <future>
+#include <map>
 #include <sstream>
 
+#include "bus/embedded_bus.hpp"
+#include "fleet/topics.hpp"
 #include "services/fleetward/api_client.hpp"
 #include "services/fleetward/commands.hpp"
+#include "services/fleetward/ports.hpp"
 
 namespace fleetward::program {
 namespace {
@@ -94,6 +101,75 @@ TEST_F(ProcessTest, AnotherPartitionCountIsRefused) {
   settings_.installation.partitions = 8;
   Process process(settings_);
   EXPECT_FALSE(process.start(roles_));
+}
+
+TEST_F(ProcessTest, ATakenPortIsNamedWithItsHolder) {
+  init();
+  for (const char* section : {"gateway", "api", "pki", "operations"}) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof at;
+    ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&at), size), 0);
+    ASSERT_EQ(::listen(fd, 1), 0);
+    ASSERT_EQ(::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size), 0);
+    Settings settings = settings_;
+    const std::map<std::string_view, std::int64_t*> ports{{"gateway", &settings.gateway.port},
+                                                          {"api", &settings.api.port},
+                                                          {"pki", &settings.pki.port},
+                                                          {"operations", &settings.operations.port}};
+    *ports.at(section) = ntohs(at.sin_port);
+    Process process(settings);
+    const Status started = process.start(roles_, {.ports_limit = Millis(300)});
+    ::close(fd);
+    ASSERT_FALSE(started) << section;
+    EXPECT_THAT(started.error().message,
+                HasSubstr(fmt::format("{}.port: cannot listen on 127.0.0.1:{}", section, ntohs(at.sin_port))));
+    EXPECT_THAT(started.error().message, HasSubstr(fmt::format("process {} (", ::getpid())));
+  }
+}
+
+TEST_F(ProcessTest, AnAddressOfAnotherMachineIsToldAtOnce) {
+  const Status told = await_ports({{"api", "192.0.2.1", 8443}}, Millis(60'000));
+  ASSERT_FALSE(told);
+  EXPECT_THAT(told.error().message, HasSubstr("not this machine's"));
+}
+
+TEST_F(ProcessTest, AStoreThatWasLostIsNotBegunAnewByItself) {
+  init();
+  {
+    Process process(settings_);
+    ASSERT_TRUE(process.start(roles_));
+    ASSERT_TRUE(wait_until_ready(process));
+    EXPECT_TRUE(process.stop());
+  }
+  // As an operator's hand would leave it: the log with a decision in it, and no store.
+  {
+    metrics::Registry metrics;
+    auto bus = bus::open_embedded_bus(bus_path(folder_), metrics);
+    ASSERT_TRUE(bus.ok()) << bus.error().message;
+    std::promise<bool> done;
+    (*bus)->append({{std::string(fleet::topic::access), "cam-1", "{}", {{"fw-version", "7"}}, std::nullopt}},
+                   [&done](const auto& result) { done.set_value(result.ok()); });
+    ASSERT_TRUE(done.get_future().get());
+  }
+  std::filesystem::remove_all(folder_ + "/store");
+  {
+    Process process(settings_);
+    const Status started = process.start(roles_);
+    ASSERT_FALSE(started);
+    EXPECT_EQ(started.error().code, ErrorCode::failed_precondition);
+    EXPECT_THAT(started.error().message, HasSubstr("records in fleetward.access"));
+    EXPECT_THAT(started.error().message, HasSubstr("--accept-empty-store"));
+  }
+  for (const bool accept : {true, false}) {  // asked for once, it is not asked for again
+    Process process(settings_);
+    const Status started = process.start(roles_, {.accept_empty_store = accept});
+    ASSERT_TRUE(started) << started.error().message;
+    EXPECT_TRUE(wait_until_ready(process));
+    EXPECT_TRUE(process.stop());
+  }
 }
 
 }  // namespace

@@ -68,15 +68,24 @@ Result<runtime::Module> make_responder(const Parts& parts) {
   config.issuer_pem = *issuing;
   config.pki_url = parts.settings.pki.public_url;
   config.verify_limit = s.verify_limit;
-  return module_of("responder", std::make_shared<responder::Responder>(std::move(config), parts.store, parts.bus,
-                                                                       parts.control_loop, parts.metrics));
+  const auto service = std::make_shared<responder::Responder>(std::move(config), parts.store, parts.bus,
+                                                              parts.control_loop, parts.metrics);
+  parts.hooks.set_playbook = [service](respond::Playbook changed) { service->set_playbook(std::move(changed)); };
+  return module_of("responder", service);
 }
+
+bool is_https(const std::string& url) { return url.starts_with("https://"); }
 
 Result<runtime::Module> make_notifier(const Parts& parts) {
   const NotifierSettings& s = parts.settings.notifier;
   const ApiSettings& api = parts.settings.api;
   notifier::NotifierConfig config;
   config.alertmanagers = s.alertmanagers;
+  if (std::any_of(s.alertmanagers.begin(), s.alertmanagers.end(), &is_https)) {
+    const Result<std::string> trusted = read_authorities(s.alertmanager_ca_file);
+    if (!trusted) return trusted.error().with_context("notifier.alertmanager_ca_file");
+    config.alertmanager_ca_pem = *trusted;
+  }
   config.link_base = s.link_base;
   if (config.link_base.empty()) config.link_base = fmt::format("https://{}:{}/v1/incidents/", api.address, api.port);
   const auto service = std::make_shared<notifier::Notifier>(std::move(config), parts.store, parts.bus,

@@ -1,6 +1,8 @@
 #include "services/fleetward/settings.hpp"
 
 #include "config/yaml.hpp"
+#include "http/message.hpp"
+#include "services/fleetward/files.hpp"
 
 namespace fleetward::program {
 namespace {
@@ -12,6 +14,7 @@ config::Section describe_installation(InstallationSettings& c) {
   s.text("data_dir", c.data_dir, "Folder of the log, the store, the authority's keys and the administrator's secrets");
   s.text("account", c.account, "Account number in every ARN: 12 digits", 12);
   s.text("region", c.region, "Region in every ARN", 64);
+  s.text("instance", c.instance, "Name of this process among those of the installation, the same at each start", 64);
   s.list("host_names", c.host_names, "Names and addresses for which the server certificate is made", 64);
   s.integer("partitions", c.partitions, "Partitions of the device log; fixed once the installation exists", 1, 1024);
   s.duration("stop_limit", c.stop_limit, "How long each part may take to stop", Millis(100), Millis(600'000));
@@ -80,7 +83,17 @@ config::Section describe_responder(ResponderSettings& c) {
 config::Section describe_notifier(NotifierSettings& c) {
   config::Section s("notifier", "Pages to people");
   s.list("alertmanagers", c.alertmanagers, "Base URLs of Alertmanager instances; each gets every page", 16);
+  s.text("alertmanager_ca_file", c.alertmanager_ca_file,
+         "PEM file of the authorities to trust where their address is https; empty: the system's");
   s.text("link_base", c.link_base, "Base URL of the links in pages; empty: the API's own", 1024);
+  s.check([&c]() -> Status {
+    for (const std::string& url : c.alertmanagers) {
+      if (const auto parsed = http::parse_url(url); !parsed) return parsed.error().with_context("alertmanagers");
+    }
+    if (c.alertmanager_ca_file.empty()) return {};
+    const Result<std::string> trusted = read_file(c.alertmanager_ca_file);
+    return trusted.ok() ? Status() : Status(trusted.error().with_context("alertmanager_ca_file"));
+  });
   return s;
 }
 
@@ -113,6 +126,12 @@ Result<respond::Playbook> read_playbook(const std::string& path) {
   auto playbook = respond::playbook_from_json(document->value);
   if (!playbook) return playbook.error().with_context(path);
   return playbook;
+}
+
+json::Value settings_schema() {
+  Settings defaults;
+  return describe(defaults).schema("https://fleetward.example/schemas/config/fleetward.schema.json",
+                                   "Settings of fleetward");
 }
 
 Status load_settings(const Invocation& invocation, Settings& settings) {

@@ -20,6 +20,7 @@ struct InstallationSettings {
   std::string data_dir = "/var/lib/fleetward";
   std::string account = "000000000000";
   std::string region = "eu-central-1";
+  std::string instance = "fleetward-1";
   std::vector<std::string> host_names = {"localhost", "127.0.0.1", "::1"};
   std::int64_t partitions = 4;
   Millis stop_limit{10'000};
@@ -59,6 +60,7 @@ struct ResponderSettings {
 
 struct NotifierSettings {
   std::vector<std::string> alertmanagers;
+  std::string alertmanager_ca_file;
   std::string link_base;
 };
 
@@ -85,6 +87,9 @@ config::Config describe(Settings& settings);
 
 // The playbook of `path`; an empty path is an empty playbook.
 Result<respond::Playbook> read_playbook(const std::string& path);
+
+// JSON Schema of the settings' file; schemas/config/fleetward.schema.json is its text.
+json::Value settings_schema();
 
 // Fills `settings` from --config FILE, the environment and the --section.key flags of a command that takes settings.
 Status load_settings(const Invocation& invocation, Settings& settings);

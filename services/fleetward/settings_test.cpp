@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -70,6 +72,51 @@ TEST(SettingsTest, ConfigListsEverySettingWithItsVariable) {
   const Outcome outcome = run({"config"});
   EXPECT_THAT(outcome.out, HasSubstr("FLEETWARD_GATEWAY_PORT"));
   EXPECT_THAT(outcome.out, HasSubstr("FLEETWARD_FLEETWARD_DATA_DIR"));
+}
+
+TEST(SettingsTest, PrintConfigShowsWhatIsInForce) {
+  const Outcome outcome =
+      run({"run", "gateway", "--print-config", "--gateway.port=1883"}, {{"FLEETWARD_API_PORT", "1"}});
+  EXPECT_EQ(outcome.code, ExitCode::ok) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("gateway:\n  address: \"0.0.0.0\"\n  port: 1883\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("api:\n  address: \"127.0.0.1\"\n  port: 1\n"));
+  EXPECT_EQ(run({"run", "all", "--print-config", "--gateway.port=x"}).code, ExitCode::failed);
+}
+
+TEST(SettingsTest, TheSchemaThatIsCheckedInIsTheOneOfTheDescriptions) {
+  std::ifstream file(FLEETWARD_SOURCE_DIR "/schemas/config/fleetward.schema.json");
+  std::stringstream text;
+  text << file.rdbuf();
+  EXPECT_EQ(text.str(), run({"config", "schema"}).out)
+      << "fleetward config schema > schemas/config/fleetward.schema.json";
+}
+
+TEST(SettingsTest, PagersThatCannotWorkAreToldBeforeTheStart) {
+  const auto told = [](const std::string& flag) { return run({"run", "all", "--check-config", flag}).err; };
+  EXPECT_THAT(told("--notifier.alertmanagers=https://u:p@pager"), HasSubstr("notifier: alertmanagers"));
+  EXPECT_THAT(told("--notifier.alertmanagers=pager"), HasSubstr("notifier: alertmanagers"));
+  EXPECT_THAT(told("--notifier.alertmanager_ca_file=/nowhere"), HasSubstr("alertmanager_ca_file: /nowhere"));
+  EXPECT_EQ(told("--notifier.alertmanagers=https://pager"), "");
+}
+
+TEST(FilesTest, WhomToTrustIsTheFileElseTheSystem) {
+  EXPECT_THAT(*read_authorities(""), HasSubstr("BEGIN CERTIFICATE")) << "ca-certificates is among what is installed";
+  EXPECT_FALSE(read_authorities("/nowhere"));
+}
+
+TEST(FilesTest, AFileThatDoesNotFitIsNotThere) {
+  const std::string path = testing::TempDir() + "full_" + std::to_string(::getpid());
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit tight{16, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
+  const Status written = write_file(path, std::string(100, 'x'), Secrecy::secret);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, SIG_DFL);
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().message, HasSubstr("File too large"));
+  EXPECT_FALSE(file_exists(path));
 }
 
 TEST(InitTest, MakesWhatIsMissingAndKeepsWhatIsThere) {

@@ -1,0 +1,46 @@
+// The playbook's file while the server runs: read again when it changed or when asked to, taken only when it is good.
+//
+// Looks at the file's identity, size and time (so a replaced file and a moved link count), never at a half-written one
+// twice: what cannot be read leaves the old playbook in force and is told once. Blocking; main thread.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "json/json.hpp"
+#include "respond/playbook.hpp"
+
+namespace fleetward::program {
+
+// What differs, for a log line: "added: a, b; changed: c; removed: d; protected changed"; empty: nothing does.
+std::string playbook_changes(const json::Value& before, const json::Value& after);
+
+class PlaybookWatch {
+ public:
+  using Apply = std::function<void(respond::Playbook)>;
+
+  // `path` may be empty: then there is nothing to watch. The file as it is now counts as in force.
+  PlaybookWatch(std::string path, Apply apply);
+
+  // Reads the file when it changed since the last look.
+  void look();
+  // Reads it whether it changed or not, and says so.
+  void reload();
+  // The last reading was no good: an older playbook is in force.
+  [[nodiscard]] bool is_stale() const { return stale_; }
+  // What the last reading brought: the changes, or the error.
+  [[nodiscard]] const std::string& told() const { return told_; }
+
+ private:
+  [[nodiscard]] std::string stamp() const;
+  void read(bool asked);
+
+  std::string path_;
+  Apply apply_;
+  std::string stamp_;
+  json::Value in_force_;
+  bool stale_ = false;
+  std::string told_;
+};
+
+}  // namespace fleetward::program
