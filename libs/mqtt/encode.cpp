@@ -39,35 +39,38 @@ void put_properties(std::string& body, std::string_view properties) {
   body += properties;
 }
 
+void put_u16_property(std::string& p, unsigned id, std::uint16_t value) {
+  put_u8(p, id);
+  put_u16(p, value);
+}
+void put_u32_property(std::string& p, unsigned id, std::uint32_t value) {
+  put_u8(p, id);
+  put_u32(p, value);
+}
+void put_text_property(std::string& p, unsigned id, std::string_view text) {
+  put_u8(p, id);
+  put_text(p, text);
+}
+
 std::string connack_properties(const ConnackOptions& o) {
   std::string p;
-  if (o.receive_maximum != 0) {
-    put_u8(p, 0x21);
-    put_u16(p, o.receive_maximum);
-  }
-  if (o.maximum_packet_size != 0) {
-    put_u8(p, 0x27);
-    put_u32(p, o.maximum_packet_size);
-  }
-  if (o.server_keep_alive) {
-    put_u8(p, 0x13);
-    put_u16(p, *o.server_keep_alive);
-  }
+  if (o.session_expiry_interval) put_u32_property(p, 0x11, *o.session_expiry_interval);
+  if (o.receive_maximum != 0) put_u16_property(p, 0x21, o.receive_maximum);
   if (o.reason_code == reason::success) {
-    for (const auto& [id, value] : {std::pair{0x24, 1}, {0x25, 0}, {0x28, 0}, {0x29, 0}, {0x2A, 0}}) {
-      put_u8(p, static_cast<unsigned>(id));
-      put_u8(p, static_cast<unsigned>(value));
+    for (const unsigned not_available : {0x25U, 0x28U, 0x29U, 0x2AU}) {
+      put_u8(p, not_available);
+      put_u8(p, 0);
     }
   }
-  if (!o.reason_string.empty()) {
-    put_u8(p, 0x1F);
-    put_text(p, o.reason_string);
-  }
+  if (o.maximum_packet_size != 0) put_u32_property(p, 0x27, o.maximum_packet_size);
+  if (!o.assigned_client_id.empty()) put_text_property(p, 0x12, o.assigned_client_id);
+  if (o.topic_alias_maximum != 0) put_u16_property(p, 0x22, o.topic_alias_maximum);
+  if (!o.reason_string.empty()) put_text_property(p, 0x1F, o.reason_string);
   for (const auto& [name, value] : o.user) {
-    put_u8(p, 0x26);
-    put_text(p, name);
+    put_text_property(p, 0x26, name);
     put_text(p, value);
   }
+  if (o.server_keep_alive) put_u16_property(p, 0x13, *o.server_keep_alive);
   return p;
 }
 
@@ -92,11 +95,19 @@ std::string encode_connack(Version version, const ConnackOptions& o) {
   return packet(PacketType::connack, 0, body);
 }
 
-std::string encode_puback(Version version, std::uint16_t packet_id, std::uint8_t reason_code) {
+std::string encode_acknowledgement(PacketType type, Version version, std::uint16_t packet_id, std::uint8_t reason_code,
+                                   std::string_view reason_string) {
   std::string body;
   put_u16(body, packet_id);
-  if (version == Version::v5 && reason_code != reason::success) put_u8(body, reason_code);
-  return packet(PacketType::puback, 0, body);
+  if (version == Version::v5 && (reason_code != reason::success || !reason_string.empty())) {
+    put_u8(body, reason_code);
+    if (!reason_string.empty()) {
+      std::string properties;
+      put_text_property(properties, 0x1F, reason_string);
+      put_properties(body, properties);
+    }
+  }
+  return packet(type, type == PacketType::pubrel ? 2 : 0, body);
 }
 
 std::string encode_suback(Version version, std::uint16_t packet_id, std::span<const std::uint8_t> codes) {
@@ -145,8 +156,7 @@ std::string encode_disconnect(Version version, std::uint8_t reason_code, std::st
     put_u8(body, reason_code);
     std::string properties;
     if (!reason_string.empty()) {
-      put_u8(properties, 0x1F);
-      put_text(properties, reason_string);
+      put_text_property(properties, 0x1F, reason_string);
     }
     put_properties(body, properties);
   }

@@ -10,65 +10,11 @@
 #include <vector>
 
 #include "core/text.hpp"
+#include "mqtt/reason.hpp"
 
 namespace fleetward::mqtt {
 
 enum class Version : std::uint8_t { v311 = 4, v5 = 5 };
-
-enum class PacketType : std::uint8_t {
-  connect = 1,
-  connack,
-  publish,
-  puback,
-  pubrec,
-  pubrel,
-  pubcomp,
-  subscribe,
-  suback,
-  unsubscribe,
-  unsuback,
-  pingreq,
-  pingresp,
-  disconnect,
-  auth,
-};
-
-// Reason codes of MQTT 5 (section 2.4) that we use.
-namespace reason {
-constexpr std::uint8_t success = 0x00;
-constexpr std::uint8_t granted_qos_1 = 0x01;
-constexpr std::uint8_t no_subscription_existed = 0x11;
-constexpr std::uint8_t unspecified_error = 0x80;
-constexpr std::uint8_t malformed_packet = 0x81;
-constexpr std::uint8_t protocol_error = 0x82;
-constexpr std::uint8_t unsupported_protocol_version = 0x84;
-constexpr std::uint8_t client_identifier_not_valid = 0x85;
-constexpr std::uint8_t not_authorized = 0x87;
-constexpr std::uint8_t server_unavailable = 0x88;
-constexpr std::uint8_t server_busy = 0x89;
-constexpr std::uint8_t banned = 0x8A;
-constexpr std::uint8_t server_shutting_down = 0x8B;
-constexpr std::uint8_t bad_authentication_method = 0x8C;
-constexpr std::uint8_t keep_alive_timeout = 0x8D;
-constexpr std::uint8_t session_taken_over = 0x8E;
-constexpr std::uint8_t topic_filter_invalid = 0x8F;
-constexpr std::uint8_t topic_name_invalid = 0x90;
-constexpr std::uint8_t packet_identifier_in_use = 0x91;
-constexpr std::uint8_t receive_maximum_exceeded = 0x93;
-constexpr std::uint8_t topic_alias_invalid = 0x94;
-constexpr std::uint8_t packet_too_large = 0x95;
-constexpr std::uint8_t quota_exceeded = 0x97;
-constexpr std::uint8_t administrative_action = 0x98;
-constexpr std::uint8_t payload_format_invalid = 0x99;
-constexpr std::uint8_t retain_not_supported = 0x9A;
-constexpr std::uint8_t qos_not_supported = 0x9B;
-constexpr std::uint8_t shared_subscriptions_not_supported = 0x9E;
-constexpr std::uint8_t subscription_identifiers_not_supported = 0xA1;
-constexpr std::uint8_t wildcard_subscriptions_not_supported = 0xA2;
-}  // namespace reason
-
-// CONNACK return code of 3.1.1 (section 3.2.2.3) for a reason code of 5.
-std::uint8_t connack_code_311(std::uint8_t reason_code);
 
 // Why bytes were refused: the reason code that answers them, and words for the log.
 struct Failure {
@@ -93,7 +39,8 @@ struct Properties {
   std::optional<ByteView> correlation_data, authentication_data;
   std::vector<UserProperty> user;
 };
-constexpr std::size_t user_properties_max = 64;
+constexpr std::size_t user_properties_max = 64;  // a packet
+constexpr std::size_t filters_max = 1024;        // a SUBSCRIBE or UNSUBSCRIBE, as they are read
 
 struct Will {
   std::string_view topic;
@@ -118,7 +65,7 @@ struct Publish {
   bool dup = false;
   std::uint8_t qos = 0;
   bool retain = false;
-  std::string_view topic;
+  std::string_view topic;       // where it came as an alias, the session puts the topic here that it stands for
   std::uint16_t packet_id = 0;  // QoS 1 and 2
   Properties properties;
   ByteView payload;
@@ -128,6 +75,7 @@ struct Publish {
 struct Acknowledgement {  // PUBACK, PUBREC, PUBREL, PUBCOMP
   std::uint16_t packet_id = 0;
   std::uint8_t reason_code = 0;
+  Properties properties;
 };
 
 struct Connack {
@@ -139,6 +87,9 @@ struct Connack {
 struct SubscriptionRequest {
   std::string_view filter;
   std::uint8_t qos = 0;
+  bool no_local = false;  // these three: section 3.8.3.1, 5 only
+  bool retain_as_published = false;
+  std::uint8_t retain_handling = 0;
 };
 struct Subscribe {
   std::uint16_t packet_id = 0;
@@ -148,8 +99,14 @@ struct Subscribe {
 struct Unsubscribe {
   std::uint16_t packet_id = 0;
   std::vector<std::string_view> filters;
+  Properties properties;
 };
 struct Disconnect {
+  std::uint8_t reason_code = 0;
+  Properties properties;
+};
+
+struct Auth {
   std::uint8_t reason_code = 0;
   Properties properties;
 };
