@@ -1,6 +1,8 @@
 // For tests: a partition's log that is written by hand, and engines that read it.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <map>
 #include <string>
 #include <vector>

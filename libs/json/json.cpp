@@ -63,6 +63,10 @@ Result<Value> parse(std::string_view text, Limits limits) {
     return Error(ErrorCode::resource_exhausted,
                  fmt::format("JSON of {} bytes is over the limit of {}", text.size(), limits.bytes_max));
   }
+  // The library takes it for the end, and what stands behind it would go unread.
+  if (const auto nul = text.find('\0'); nul != std::string_view::npos) {
+    return Error(ErrorCode::invalid_argument, fmt::format("not JSON at byte {}", nul + 1));
+  }
   Value root;
   BoundedBuilder builder(root, limits.depth_max);
   const bool good = Value::sax_parse(text, &builder);

@@ -18,6 +18,15 @@ TEST(Json, RefusesWhatIsHostile) {
   EXPECT_EQ(parse("123456", {.bytes_max = 5}).error().code, ErrorCode::resource_exhausted);
 }
 
+// The library takes a NUL for the text's end and would leave what stands behind it unread.
+TEST(Json, RefusesTextBehindANul) {
+  for (const std::string_view text : {std::string_view("{}\0", 3), std::string_view("{\"a\":1}\0{\"a\":2}", 15),
+                                      std::string_view("\0{}", 3), std::string_view("{\"a\":\"\0\"}", 9)}) {
+    EXPECT_FALSE(parse(text).ok()) << text;
+  }
+  EXPECT_TRUE(parse(R"({"a":"\u0000"})").ok());
+}
+
 TEST(Json, SameKeyInSiblingsIsFine) { EXPECT_TRUE(parse(R"([{"a":1},{"a":2},{"b":{"a":1},"a":3}])").ok()); }
 
 TEST(Reader, TellsAllProblemsAtOnce) {
