@@ -243,6 +243,14 @@ TEST(Errors, TheStateErrorOfAnOperation) {
   EXPECT_EQ(*http::find_header(r.headers, "x-amzn-errortype"), "CertificateStateException");
 }
 
+TEST(Errors, WhatIsNotThereIsNoDeletedResource) {
+  for (const auto& [method, path] : {std::pair{"GET", "/dimensions/x"}, {"PATCH", "/things/x"}}) {
+    const auto r = aws_error(table().find(request(method, path)).error(), "id");
+    EXPECT_EQ(r.status, 404);
+    EXPECT_EQ(*http::find_header(r.headers, "x-amzn-errortype"), "UnknownOperationException") << path;
+  }
+}
+
 TEST(Errors, HaveTheNamesThatClientsCatch) {
   const auto r = aws_error(Error(ErrorCode::not_found, "x"), "id");
   EXPECT_EQ(r.status, 404);

@@ -8,6 +8,8 @@
 namespace fleetward::aws {
 namespace {
 
+constexpr std::string_view no_such_operation = "there is no such operation";
+
 std::vector<std::string> segments_of(std::string_view path) {
   std::vector<std::string> out;
   for (const std::string_view s : split(path, '/')) out.emplace_back(s);
@@ -165,9 +167,10 @@ std::string_view exception_of(ErrorCode code) {
     case ErrorCode::conflict:
       return "VersionConflictException";
     case ErrorCode::invalid_argument:
-    case ErrorCode::unsupported:
     case ErrorCode::failed_precondition:
       return "InvalidRequestException";
+    case ErrorCode::unsupported:
+      return "UnknownOperationException";
     case ErrorCode::resource_exhausted:
       return "LimitExceededException";
     case ErrorCode::throttled:
@@ -189,9 +192,10 @@ int aws_status(ErrorCode code) {
   switch (code) {
     case ErrorCode::invalid_argument:
     case ErrorCode::failed_precondition:
-    case ErrorCode::unsupported:
     case ErrorCode::throttled:
       return 400;
+    case ErrorCode::unsupported:
+      return 404;
     case ErrorCode::resource_exhausted:
       return 410;
     case ErrorCode::unauthenticated:
@@ -232,7 +236,7 @@ RouteTable::RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {
 
 Result<RouteTable::Match> RouteTable::find(const http::Request& request) const {
   const auto segments = segments_of(request.path());
-  const Error none(ErrorCode::not_found, "there is no such operation");
+  const Error none(ErrorCode::not_found, std::string(no_such_operation));
   if (!is_plain(segments)) return none;
   bool path_exists = false;
   std::optional<std::size_t> best;
@@ -291,6 +295,8 @@ Result<Arguments> read_arguments(const RouteTable::Match& match, const http::Req
 
 http::Response aws_error(const Error& error, const std::string& request_id, std::string_view state_error) {
   std::string_view type = exception_of(error.code);
+  // Not ResourceNotFoundException: who asks for a resource of a kind that is not here would take it for deleted.
+  if (error.code == ErrorCode::not_found && error.message == no_such_operation) type = "UnknownOperationException";
   int status = aws_status(error.code);
   if (error.code == ErrorCode::failed_precondition) {
     type = state_error;
