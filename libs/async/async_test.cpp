@@ -74,6 +74,32 @@ TEST(Scope, SeveralSleepersAreAllWoken) {
   EXPECT_TRUE(a && b);
 }
 
+Task<void> hold_while_waiting(Event& event, std::shared_ptr<int> held) {
+  co_await event.wait(std::chrono::hours(1));
+  ++*held;
+}
+
+TEST(Event, WhoWaitsIsGivenUpWithIt) {
+  VirtualScheduler scheduler(instant_from_ms(0));
+  Scope scope(scheduler, "test");
+  auto event = std::make_unique<Event>(scheduler);
+  const auto held = std::make_shared<int>(0);
+  scope.spawn("waits", hold_while_waiting(*event, held));
+  scheduler.run_ready();
+  EXPECT_EQ(held.use_count(), 2);
+  event.reset();
+  scheduler.run_for(std::chrono::hours(2));
+  EXPECT_EQ(held.use_count(), 1) << "its frame is gone";
+  EXPECT_EQ(*held, 0);
+}
+
+TEST(VirtualScheduler, RunOnRunsAtOnce) {
+  VirtualScheduler scheduler(instant_from_ms(0));
+  bool ran = false;
+  run_on(scheduler, [&ran] { ran = true; });
+  EXPECT_TRUE(ran);
+}
+
 Task<void> add(Scheduler& scheduler, int& sum) {
   std::function<void(std::function<void(int)>)> start = [](std::function<void(int)> done) {
     std::thread([done] { done(5); }).detach();

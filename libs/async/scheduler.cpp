@@ -136,13 +136,15 @@ void VirtualScheduler::run_for(Millis duration) {
   run_until([] { return false; }, duration);
 }
 
-void run_on(Scheduler& scheduler, const std::function<void()>& body) {
+void Scheduler::run_and_wait(const std::function<void()>& work) {
   std::promise<void> done;
-  scheduler.post([&] {
-    body();
+  post([&] {
+    work();
     done.set_value();
   });
   done.get_future().wait();
 }
+
+void run_on(Scheduler& scheduler, const std::function<void()>& body) { scheduler.run_and_wait(body); }
 
 }  // namespace fleetward::async

@@ -30,6 +30,9 @@ class Scheduler {
   // Runs `work` once after `delay`; cancel() with the id takes it back. Own thread only.
   virtual TimerId call_after(Millis delay, std::function<void()> work) = 0;
   virtual void cancel(TimerId timer) = 0;
+  // Runs `work` there and waits for it; never from the scheduler's own thread. One that shares its caller's thread runs
+  // it at once.
+  virtual void run_and_wait(const std::function<void()>& work);
 
   virtual Instant now() const = 0;  // wall clock, thread-safe
   // For measuring durations: never steps back. Thread-safe.
@@ -67,6 +70,7 @@ class VirtualScheduler final : public Scheduler {
   void post(std::function<void()> work) override;
   TimerId call_after(Millis delay, std::function<void()> work) override;
   void cancel(TimerId timer) override;
+  void run_and_wait(const std::function<void()>& work) override { work(); }
   Instant now() const override;
   std::chrono::nanoseconds steady_now() const override;
 

@@ -20,9 +20,16 @@ struct Event::State {
   explicit State(Scheduler& s) : scheduler(s) {}
 
   struct Waiter {
+    std::uint64_t number = 0;
     std::function<void(bool)> resume;
     TimerId timer = no_timer;
   };
+
+  void expire(std::uint64_t number) {
+    const auto waiter =
+        std::find_if(waiters.begin(), waiters.end(), [number](const Waiter& w) { return w.number == number; });
+    if (waiter != waiters.end()) wake(waiter, false);
+  }
 
   void wake(std::list<Waiter>::iterator waiter, bool by_event) {
     scheduler.cancel(waiter->timer);
@@ -33,11 +40,19 @@ struct Event::State {
 
   Scheduler& scheduler;
   std::list<Waiter> waiters;
+  std::uint64_t last_number = 0;
   bool notified = false;
 };
 
 Event::Event(Scheduler& scheduler) : state_(std::make_shared<State>(scheduler)) {}
-Event::~Event() = default;
+Event::~Event() { give_up_waiting(); }
+
+// The tasks hold the state in which they are held: without this neither would ever go. They are let go of where they
+// stand, on their own scheduler. With nobody waiting, which is the rule, nothing is written: other threads may look.
+void Event::give_up_waiting() {
+  if (state_->waiters.empty()) return;
+  const auto given_up = std::exchange(state_->waiters, {});
+}
 
 void Event::notify() {
   state_->scheduler.post([state = state_] {
@@ -49,15 +64,6 @@ void Event::notify() {
   });
 }
 
-namespace {
-
-void arm(const std::shared_ptr<void>& keep, Scheduler& scheduler, Millis limit, TimerId& timer,
-         std::function<void()> expired) {
-  timer = scheduler.call_after(limit, [keep, run = std::move(expired)] { run(); });
-}
-
-}  // namespace
-
 Task<bool> Event::wait(Millis limit) {
   const auto state = state_;
   if (state->notified) {
@@ -65,9 +71,9 @@ Task<bool> Event::wait(Millis limit) {
     co_return true;
   }
   std::function<void(std::function<void(bool)>)> start = [state, limit](std::function<void(bool)> resume) {
-    state->waiters.push_back({std::move(resume), no_timer});
-    const auto waiter = std::prev(state->waiters.end());
-    arm(state, state->scheduler, limit, waiter->timer, [state, waiter] { state->wake(waiter, false); });
+    const std::uint64_t number = ++state->last_number;
+    state->waiters.push_back({number, std::move(resume), no_timer});
+    state->waiters.back().timer = state->scheduler.call_after(limit, [state, number] { state->expire(number); });
   };
   const bool notified = co_await from_callback<bool>(state->scheduler, start);
   co_return notified;
@@ -87,7 +93,7 @@ struct Scope::State {
 };
 
 Scope::Scope(Scheduler& scheduler, std::string name) : state_(std::make_shared<State>(scheduler, std::move(name))) {}
-Scope::~Scope() = default;
+Scope::~Scope() { state_->stop_event.give_up_waiting(); }
 
 void Scope::spawn(std::string task_name, Task<void> task) {
   {

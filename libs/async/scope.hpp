@@ -45,6 +45,9 @@ class Event {
   // True when notified, false when the time was over first. Several waiters are all woken.
   Task<bool> wait(Millis limit);
   void notify();  // thread-safe
+  // Tasks that wait go no further, as when the event is destroyed: what they hold is let go of. For a module that is
+  // dropped without a stop, as a simulated crash does.
+  void give_up_waiting();
 
  private:
   struct State;
@@ -55,7 +58,7 @@ class Event {
 class Scope {
  public:
   Scope(Scheduler& scheduler, std::string name);
-  ~Scope();  // every task must have ended: join() first
+  ~Scope();  // every task must have ended: join() first; sleeps of others are given up
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
 
