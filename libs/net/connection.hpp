@@ -90,4 +90,21 @@ class Listener {
   [[nodiscard]] virtual std::uint64_t refused() const = 0;  // over connections_max
 };
 
+// Where connections of a scheduler go: the operating system's sockets, unless a simulation has put a network of its own
+// in their place.
+class Network {
+ public:
+  virtual ~Network() = default;
+  virtual std::shared_ptr<Connection> connect(async::Scheduler& scheduler, const Endpoint& to,
+                                              std::shared_ptr<const TlsContext> tls, Connection::Callbacks callbacks,
+                                              ConnectionOptions options) = 0;
+  virtual Result<std::unique_ptr<Listener>> open(async::Scheduler& scheduler, const Endpoint& at,
+                                                 std::shared_ptr<const TlsContext> tls, Listener::Accepted accepted,
+                                                 ListenerOptions options) = 0;
+
+  // Puts `network` under connect() and Listener::open() of the scheduler; nullptr takes it away. Both outlive that.
+  static void put_under(const async::Scheduler& scheduler, Network* network);
+  static Network* of(const async::Scheduler& scheduler);  // nullptr: sockets
+};
+
 }  // namespace fleetward::net
