@@ -161,16 +161,14 @@ class SqliteTransaction final : public Transaction {
 
 class SqliteStore final : public Store {
  public:
-  SqliteStore(sqlite::FileLock lock, Database db, metrics::Registry& metrics, std::size_t work_max)
-      : lock_(std::move(lock)),
-        session_(std::move(db)),
+  SqliteStore(Database db, async::Scheduler& thread, metrics::Registry& metrics, std::size_t work_max)
+      : session_(std::move(db)),
         channels_(std::make_shared<Channels>()),
         work_max_(work_max),
         commits_(metrics.counter("fleetward_store_commits_total", "Transactions committed.")),
         rollbacks_(metrics.counter("fleetward_store_rollbacks_total", "Transactions rolled back.")),
         throttled_(metrics.counter("fleetward_store_throttled_total", "Transactions refused: too many waiting.")),
-        thread_("store") {}
-  ~SqliteStore() override { thread_.stop(); }
+        thread_(thread) {}
 
   Status migrate(const std::vector<Migration>& migrations) override {
     Status result;
@@ -249,7 +247,6 @@ class SqliteStore final : public Store {
     return {};
   }
 
-  sqlite::FileLock lock_;
   Session session_;
   std::shared_ptr<Channels> channels_;
   std::size_t work_max_;
@@ -257,10 +254,38 @@ class SqliteStore final : public Store {
   metrics::Counter& commits_;
   metrics::Counter& rollbacks_;
   metrics::Counter& throttled_;
+  async::Scheduler& thread_;
+};
+
+// Owns the file's lock and the thread, which stops before what runs on it goes.
+class FileStore final : public Store {
+ public:
+  FileStore(sqlite::FileLock lock, Database db, metrics::Registry& metrics, std::size_t work_max)
+      : lock_(std::move(lock)), thread_("store"), store_(std::move(db), thread_, metrics, work_max) {}
+  ~FileStore() override { thread_.stop(); }
+
+  Status migrate(const std::vector<Migration>& migrations) override { return store_.migrate(migrations); }
+  std::unique_ptr<Listener> listen(async::Scheduler& scheduler, std::string channel) override {
+    return store_.listen(scheduler, std::move(channel));
+  }
+  void run(std::function<Status(Transaction&)> work, std::function<void(Status)> done) override {
+    store_.run(std::move(work), std::move(done));
+  }
+
+ private:
+  sqlite::FileLock lock_;
   async::LoopThread thread_;
+  SqliteStore store_;
 };
 
 }  // namespace
+
+Result<std::unique_ptr<Store>> open_memory_store(async::Scheduler& scheduler, metrics::Registry& metrics,
+                                                 std::size_t work_max) {
+  auto db = Database::open(":memory:", Database::Mode::read_write_create);
+  if (!db) return db.error();
+  return std::unique_ptr<Store>(std::make_unique<SqliteStore>(std::move(*db), scheduler, metrics, work_max));
+}
 
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path, metrics::Registry& metrics,
                                                  std::size_t work_max) {
@@ -271,7 +296,7 @@ Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path, metric
   if (!lock) return lock.error();
   auto db = Database::open(path, Database::Mode::read_write_create);
   if (!db) return db.error();
-  return std::unique_ptr<Store>(std::make_unique<SqliteStore>(std::move(*lock), std::move(*db), metrics, work_max));
+  return std::unique_ptr<Store>(std::make_unique<FileStore>(std::move(*lock), std::move(*db), metrics, work_max));
 }
 
 }  // namespace fleetward::store

@@ -14,4 +14,8 @@ namespace fleetward::store {
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path, metrics::Registry& metrics,
                                                  std::size_t work_max = 10'000);
 
+// The same in memory, on the scheduler that is given: for tests and the simulation. The scheduler outlives it.
+Result<std::unique_ptr<Store>> open_memory_store(async::Scheduler& scheduler, metrics::Registry& metrics,
+                                                 std::size_t work_max = 10'000);
+
 }  // namespace fleetward::store
