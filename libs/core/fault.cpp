@@ -2,6 +2,7 @@
 
 #ifdef FLEETWARD_FAULT_POINTS
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <map>
@@ -16,6 +17,7 @@ namespace {
 struct Points {
   std::mutex mutex;
   std::map<std::string, int, std::less<>> passages_left;  // until it fires; 0: fires
+  std::atomic<bool> any{false};
 
   Points() {
     const char* armed = std::getenv("FLEETWARD_FAULT");
@@ -25,6 +27,7 @@ struct Points {
       const int nth = colon == std::string_view::npos ? 1 : std::atoi(std::string(item.substr(colon + 1)).c_str());
       passages_left.emplace(std::string(item.substr(0, colon)), nth - 1);
     }
+    any = !passages_left.empty();
   }
 };
 
@@ -37,13 +40,25 @@ Points& points() {
 
 bool is_armed(std::string_view name) {
   Points& p = points();
-  if (p.passages_left.empty()) return false;
+  if (!p.any) return false;
   const std::lock_guard lock(p.mutex);
   const auto found = p.passages_left.find(name);
   if (found == p.passages_left.end()) return false;
   if (found->second <= 0) return true;
   --found->second;
   return false;
+}
+
+void arm(std::string_view name) {
+  const std::lock_guard lock(points().mutex);
+  points().passages_left.insert_or_assign(std::string(name), 0);
+  points().any = true;
+}
+
+void disarm(std::string_view name) {
+  const std::lock_guard lock(points().mutex);
+  points().passages_left.erase(std::string(name));
+  points().any = !points().passages_left.empty();
 }
 
 void crash_here(std::string_view name) {

@@ -12,6 +12,9 @@ namespace fleetward::fault {
 #ifdef FLEETWARD_FAULT_POINTS
 // True when the named point is armed and its passage has come. Thread-safe.
 bool is_armed(std::string_view name);
+// Armed by a test in its own process: from now on until disarm(). The simulation plants bugs with it.
+void arm(std::string_view name);
+void disarm(std::string_view name);
 // Kills the process, without any clean-up, when the named point is armed.
 void crash_here(std::string_view name);
 #else

@@ -24,6 +24,11 @@ spdlog::logger& logger() {
   return instance;
 }
 
+std::function<void(const std::string&)>& sink() {
+  static std::function<void(const std::string&)> instance;
+  return instance;
+}
+
 std::string_view name_of(Level level) {
   switch (level) {
     case Level::debug:
@@ -55,6 +60,8 @@ void configure(Level level, Format format) {
   line_format = format;
 }
 
+void set_sink(std::function<void(const std::string& line)> to) { sink() = std::move(to); }
+
 Result<Level> parse_level(std::string_view name) {
   for (const Level level : {Level::debug, Level::info, Level::warn, Level::error}) {
     if (name == name_of(level)) return level;
@@ -79,6 +86,7 @@ std::string format_line(Format format, Level level, std::string_view event, Fiel
 
 void write(Level level, std::string_view event, Fields fields) {
   if (level < min_level.load(std::memory_order_relaxed)) return;
+  if (sink()) return sink()(format_line(Format::text, level, event, fields));
   const std::string time = to_rfc3339(std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now()));
   const Format format = line_format;
   const std::string line = format_line(format, level, event, fields);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -46,6 +47,8 @@ class Field {
 using Fields = std::initializer_list<Field>;
 
 void configure(Level level, Format format);
+// Lines go to `sink`, without their time, in place of stderr; empty: to stderr again. For tests, while nobody logs.
+void set_sink(std::function<void(const std::string& line)> sink);
 Result<Level> parse_level(std::string_view name);
 
 void write(Level level, std::string_view event, Fields fields);
