@@ -1,0 +1,140 @@
+#include "simulation/process_bus.hpp"
+
+namespace fleetward::simulation {
+namespace {
+
+Error away() { return {ErrorCode::unavailable, "the bus cannot be reached"}; }
+
+}  // namespace
+
+class ProcessWork final : public bus::UnitOfWork {
+ public:
+  ProcessWork(ProcessBus& bus, std::unique_ptr<bus::UnitOfWork> inner) : bus_(bus), inner_(std::move(inner)) {}
+  void append(bus::OutRecord record) override { inner_->append(std::move(record)); }
+  void set_offset(std::int32_t partition, std::int64_t next_offset) override {
+    inner_->set_offset(partition, next_offset);
+  }
+  async::Task<Result<std::vector<bus::Position>>> commit() override {
+    co_await bus_.be_late();
+    if (bus_.fails(bus_.faults_.commit_refused)) co_return away();
+    Result<std::vector<bus::Position>> done = co_await inner_->commit();
+    co_return done;
+  }
+
+ private:
+  ProcessBus& bus_;
+  std::unique_ptr<bus::UnitOfWork> inner_;
+};
+
+class ProcessConsumer final : public bus::Consumer {
+ public:
+  ProcessConsumer(ProcessBus& bus, std::unique_ptr<bus::Consumer> inner) : bus_(bus), inner_(std::move(inner)) {}
+  ~ProcessConsumer() override {
+    if (bus_.is_dead()) bus_.leave_behind(std::move(inner_));
+  }
+  async::Task<Result<bus::PollResult>> poll(std::size_t records_max, Millis wait) override {
+    if (bus_.fails(bus_.faults_.poll_fails)) co_return away();
+    Result<bus::PollResult> polled = co_await inner_->poll(records_max, wait);
+    co_await bus_.be_late();
+    co_return polled;
+  }
+  void wake() override { inner_->wake(); }
+  std::unique_ptr<bus::UnitOfWork> begin() override { return std::make_unique<ProcessWork>(bus_, inner_->begin()); }
+  void pause(std::int32_t partition) override { inner_->pause(partition); }
+  void resume(std::int32_t partition) override { inner_->resume(partition); }
+  void seek(std::int32_t partition, std::int64_t next_offset) override { inner_->seek(partition, next_offset); }
+  async::Task<Status> close() override {
+    const Status closed = co_await inner_->close();
+    co_return closed;
+  }
+
+ private:
+  ProcessBus& bus_;
+  std::unique_ptr<bus::Consumer> inner_;
+};
+
+class ProcessReader final : public bus::Reader {
+ public:
+  ProcessReader(ProcessBus& bus, std::unique_ptr<bus::Reader> inner) : bus_(bus), inner_(std::move(inner)) {}
+  async::Task<Result<std::vector<bus::Record>>> poll(std::size_t records_max, Millis wait) override {
+    if (bus_.fails(bus_.faults_.read_fails)) co_return away();
+    Result<std::vector<bus::Record>> some = co_await inner_->poll(records_max, wait);
+    co_return some;
+  }
+  void wake() override { inner_->wake(); }
+  [[nodiscard]] bool caught_up() const override { return inner_->caught_up(); }
+  [[nodiscard]] std::vector<bus::Position> positions() const override { return inner_->positions(); }
+
+ private:
+  ProcessBus& bus_;
+  std::unique_ptr<bus::Reader> inner_;
+};
+
+async::Task<void> ProcessBus::be_late() {
+  const Millis late = universe_.choice().millis(0, faults_.late_max.count());
+  std::function<void(std::function<void(bool)>)> start = [this, late](std::function<void(bool)> done) {
+    loop_.call_after(late, [done] { done(true); });
+  };
+  co_await async::from_callback<bool>(loop_, start);
+}
+
+bool ProcessBus::fails(std::int64_t one_in_n) const {
+  return universe_.now() < away_until || universe_.choice().one_in(one_in_n);
+}
+
+void ProcessBus::send(std::vector<bus::OutRecord> records, bus::AppendCallback done, bool tell) {
+  // The bus's own threads answer; a process that is gone hears nothing.
+  bus::AppendCallback answer = [alive = alive_, done = std::move(done), tell](auto result) {
+    if (*alive) done(tell ? std::move(result) : Result<std::vector<bus::Position>>(away()));
+  };
+  inner_.append(std::move(records), std::move(answer));
+}
+
+void ProcessBus::append(std::vector<bus::OutRecord> records, bus::AppendCallback done) {
+  Choice& choice = universe_.choice();
+  const bool refused = fails(faults_.append_refused);
+  const bool partial = choice.one_in(faults_.append_partial);
+  const bool unsaid = choice.one_in(faults_.append_unsaid);
+  // On its way: a later one does not overtake it.
+  last_sent_ = std::max(last_sent_, universe_.now() + choice.millis(0, faults_.late_max.count()));
+  auto held = std::make_shared<std::pair<std::vector<bus::OutRecord>, bus::AppendCallback>>(std::move(records),
+                                                                                            std::move(done));
+  loop_.call_after(last_sent_ - universe_.now(), [this, held, refused, partial, unsaid] {
+    auto& [all, answer] = *held;
+    if (refused) return answer(away());
+    if (partial) all.resize(static_cast<std::size_t>(universe_.choice().below(static_cast<std::int64_t>(all.size()))));
+    if (all.empty()) return answer(away());
+    send(std::move(all), std::move(answer), !partial && !unsaid);
+  });
+}
+
+Result<std::unique_ptr<bus::Consumer>> ProcessBus::subscribe(async::Scheduler& scheduler,
+                                                             bus::ConsumerOptions options) {
+  auto inner = inner_.subscribe(scheduler, std::move(options));
+  if (!inner) return inner.error();
+  return std::unique_ptr<bus::Consumer>(std::make_unique<ProcessConsumer>(*this, std::move(*inner)));
+}
+
+Result<std::unique_ptr<bus::Reader>> ProcessBus::read(async::Scheduler& scheduler, std::string topic,
+                                                      std::vector<bus::Position> start) {
+  if (fails(faults_.read_fails)) return away();
+  auto inner = inner_.read(scheduler, std::move(topic), std::move(start));
+  if (!inner) return inner.error();
+  return std::unique_ptr<bus::Reader>(std::make_unique<ProcessReader>(*this, std::move(*inner)));
+}
+
+async::Task<Result<std::vector<bus::PartitionRange>>> ProcessBus::ranges(async::Scheduler& scheduler,
+                                                                         std::string topic) {
+  if (fails(faults_.read_fails)) co_return away();
+  auto ranges = co_await inner_.ranges(scheduler, std::move(topic));
+  co_return ranges;
+}
+
+async::Task<Result<std::vector<bus::Position>>> ProcessBus::committed(async::Scheduler& scheduler, std::string group,
+                                                                      std::string topic) {
+  if (fails(faults_.read_fails)) co_return away();
+  auto committed = co_await inner_.committed(scheduler, std::move(group), std::move(topic));
+  co_return committed;
+}
+
+}  // namespace fleetward::simulation
