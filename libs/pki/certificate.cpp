@@ -274,6 +274,15 @@ Result<crypto::PublicKey> read_signing_request(std::string_view pem) {
   return crypto::PublicKey::from_der(crypto::to_der(key, i2d_PUBKEY));
 }
 
+bool is_certificate_for(std::string_view certificate_pem, const std::string& host) {
+  const auto certificate = parse_pem(certificate_pem);
+  if (!certificate) return false;
+  const bool good = X509_check_ip_asc(certificate->get(), host.c_str(), 0) == 1 ||
+                    X509_check_host(certificate->get(), host.data(), host.size(), 0, nullptr) == 1;
+  crypto::take_openssl_errors();
+  return good;
+}
+
 bool is_issued_by(std::string_view certificate_pem, std::string_view issuer_pem) {
   const auto certificate = parse_pem(certificate_pem);
   const auto issuer = parse_pem(issuer_pem);

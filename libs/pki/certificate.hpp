@@ -74,6 +74,9 @@ std::string probe_thing(const CertificateInfo& info);
 Result<std::string> make_signing_request(const crypto::PrivateKey& key, std::string_view common_name);
 Result<crypto::PublicKey> read_signing_request(std::string_view pem);
 
+// True when the certificate (the first of the text) is for that DNS name or IP address, by its subjectAltName.
+bool is_certificate_for(std::string_view certificate_pem, const std::string& host);
+
 // True when `issuer_pem` signed the certificate (signature and name; not time).
 bool is_issued_by(std::string_view certificate_pem, std::string_view issuer_pem);
 

@@ -80,6 +80,23 @@ class PkiTest : public ::testing::Test {
   std::map<std::string, std::string> certificates_;
 };
 
+TEST_F(PkiTest, ACertificateIsForItsNamesAlone) {
+  LeafRequest request;
+  request.purpose = Purpose::server;
+  request.common_name = "other.test";
+  request.dns_names = {"gw.test"};
+  request.ip_addresses = {"127.0.0.1", "::1"};
+  request.lifetime = years(1);
+  const auto pem = issue(issuing_, crypto::PrivateKey::generate()->public_key(), request, now_, random_);
+  ASSERT_TRUE(pem.ok()) << pem.error().message;
+  for (const char* host : {"gw.test", "GW.test", "127.0.0.1", "::1"})
+    EXPECT_TRUE(is_certificate_for(*pem, host)) << host;
+  for (const char* host : {"other.test", "gw.test.evil", "127.0.0.2", ""}) {
+    EXPECT_FALSE(is_certificate_for(*pem, host)) << host;
+  }
+  EXPECT_FALSE(is_certificate_for("no certificate", "gw.test"));
+}
+
 TEST_F(PkiTest, ChainVerifiesAndSaysWhatItIs) {
   EXPECT_THAT(run("openssl verify -x509_strict -CAfile root.crt -untrusted issuing.crt -purpose sslclient dev1.crt"),
               HasSubstr("dev1.crt: OK"));
