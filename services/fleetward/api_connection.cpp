@@ -1,13 +1,9 @@
 // The real client: HTTPS to the API, and where its address, token and authority are looked for.
 #include <fmt/format.h>
 
-#include <csignal>
-#include <future>
-
-#include "async/scope.hpp"
 #include "core/text.hpp"
-#include "http/client.hpp"
 #include "services/fleetward/api_client.hpp"
+#include "services/fleetward/fetch.hpp"
 #include "services/fleetward/files.hpp"
 
 namespace fleetward::program {
@@ -70,21 +66,10 @@ Error error_of(const http::Response& response) {
   }
 }
 
-// The thread gets no signals: Ctrl-C is for the main thread, which may wait for it.
-std::unique_ptr<async::LoopThread> make_quiet_loop() {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
-  auto loop = std::make_unique<async::LoopThread>("api-client");
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return loop;
-}
-
 class HttpApiClient final : public ApiClient {
  public:
   HttpApiClient(std::string base, std::string token, std::shared_ptr<const net::TlsContext> tls)
-      : base_(std::move(base)), token_(std::move(token)), tls_(std::move(tls)), loop_(make_quiet_loop()) {}
+      : base_(std::move(base)), token_(std::move(token)), tls_(std::move(tls)) {}
 
   Result<json::Value> call(std::string_view method, std::string_view target,
                            const std::optional<json::Value>& body) override {
@@ -94,7 +79,7 @@ class HttpApiClient final : public ApiClient {
       request.headers.push_back({"Content-Type", "application/json"});
       request.body = json::dump(*body);
     }
-    const Result<http::Response> response = send(std::move(request));
+    const Result<http::Response> response = fetcher_.send(std::move(request), {.tls = tls_, .timeout = Millis(30'000)});
     if (!response) {
       return Error(
           response.error().code,
@@ -107,29 +92,10 @@ class HttpApiClient final : public ApiClient {
   }
 
  private:
-  using Answer = std::promise<Result<http::Response>>;
-
-  static async::Task<void> run(async::Scheduler& loop, http::ClientRequest request, http::ClientOptions options,
-                               Answer& answer) {
-    Result<http::Response> response = co_await http::request(loop, std::move(request), std::move(options));
-    answer.set_value(std::move(response));
-  }
-
-  Result<http::Response> send(http::ClientRequest request) {
-    async::Scope scope(*loop_, "api-call");
-    Answer answer;
-    std::future<Result<http::Response>> future = answer.get_future();
-    http::ClientOptions options{.tls = tls_, .timeout = Millis(30'000)};
-    scope.spawn("call", run(*loop_, std::move(request), std::move(options), answer));
-    Result<http::Response> response = future.get();
-    scope.join(Millis(1'000));
-    return response;
-  }
-
   std::string base_;
   std::string token_;
   std::shared_ptr<const net::TlsContext> tls_;
-  std::unique_ptr<async::LoopThread> loop_;
+  Fetcher fetcher_;
 };
 
 }  // namespace

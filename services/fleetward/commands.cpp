@@ -9,6 +9,7 @@ const std::vector<Command>& all_commands() {
       run_command(),
       config_command(),
       config_schema_command(),
+      doctor_command(),
       things_list_command(),
       things_show_command(),
       things_quarantine_command(),

@@ -8,6 +8,7 @@ namespace fleetward::program {
 Command run_command();
 Command config_command();
 Command config_schema_command();
+Command doctor_command();
 Command init_command();
 Command things_list_command();
 Command things_show_command();

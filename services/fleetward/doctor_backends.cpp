@@ -1,0 +1,160 @@
+// The doctor's look at log and store: read beside a running server, never written.
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include "core/text.hpp"
+#include "fleet/cloud_event.hpp"
+#include "fleet/topics.hpp"
+#include "repository/migrations.hpp"
+#include "services/fleetward/doctor.hpp"
+#include "services/fleetward/embedded.hpp"
+#include "services/fleetward/files.hpp"
+#include "sqlite/sqlite.hpp"
+
+namespace fleetward::program {
+namespace {
+
+using sqlite::Database;
+
+constexpr std::int64_t whole_check_bytes_max = std::int64_t{2} << 30;  // beyond it a check would take minutes
+constexpr Millis outbox_late{30'000};
+
+std::int64_t size_of(const std::string& path) {
+  struct stat facts {};
+  return ::stat(path.c_str(), &facts) == 0 ? static_cast<std::int64_t>(facts.st_size) : 0;
+}
+
+// One number, or one text, of one row; an empty result is none.
+Result<std::optional<std::int64_t>> number(Database& db, std::string_view sql) {
+  auto statement = db.prepare(sql);
+  if (!statement) return statement.error();
+  const Result<bool> row = statement->step();
+  if (!row) return row.error();
+  if (!*row || statement->type(0) == sqlite::ColumnType::null) return std::optional<std::int64_t>();
+  return std::optional(statement->integer(0));
+}
+
+Result<std::string> text(Database& db, std::string_view sql) {
+  auto statement = db.prepare(sql);
+  if (!statement) return statement.error();
+  const Result<bool> row = statement->step();
+  if (!row) return row.error();
+  return *row ? statement->text(0) : std::string();
+}
+
+const char* restore_advice(std::string_view what) {
+  return what == "store" ? "stop the server and put DATA_DIR/store back from a backup; keep the damaged file"
+                         : "stop the server and put DATA_DIR/bus back from a backup; keep the damaged file";
+}
+
+// Opened, and whole. Nothing when it is not: then it was told.
+std::optional<Database> open_whole(const std::string& what, const std::string& path, bool is_running,
+                                   Findings& findings) {
+  if (!file_exists(path)) {
+    findings.warn(what, path + " is not there", "the first start makes it; if there was one, put back its backup");
+    return std::nullopt;
+  }
+  auto db = Database::open(path, Database::Mode::read_only);
+  const auto readable = db ? text(*db, "SELECT count(*) FROM sqlite_schema") : Result<std::string>(db.error());
+  if (!readable) {
+    const bool was_killed = !is_running && size_of(path + "-wal") > 0;
+    if (was_killed && readable.error().code != ErrorCode::corrupted) {
+      findings.warn(what, "has a write-ahead log of a server that was killed: " + readable.error().message,
+                    "start the server: it takes it in; or run the doctor as the server's user");
+    } else {
+      findings.fail(what, "cannot be read: " + readable.error().message, restore_advice(what));
+    }
+    return std::nullopt;
+  }
+  if (size_of(path) > whole_check_bytes_max) {
+    findings.ok(what, "readable; too large to be checked page by page here");
+    return std::move(*db);
+  }
+  const auto verdict = text(*db, "PRAGMA integrity_check(1)");
+  if (!verdict || *verdict != "ok") {
+    findings.fail(what, "is damaged: " + printable(verdict ? *verdict : verdict.error().message), restore_advice(what));
+    return std::nullopt;
+  }
+  findings.ok(what, fmt::format("whole, {} KiB", size_of(path) / 1024));
+  return std::move(*db);
+}
+
+void examine_schema(Database& store, Findings& findings) {
+  const auto applied = number(store, "SELECT max(number) FROM migrations");
+  const std::int64_t ours = repository::all_migrations().back().number;
+  if (!applied) return findings.fail("schema", applied.error().message, "start the server: it makes the tables");
+  const std::int64_t theirs = applied->value_or(0);
+  if (theirs > ours) {
+    findings.fail("schema", fmt::format("version {}, this program knows {}", theirs, ours),
+                  "use the newer program that wrote it");
+  } else if (theirs < ours) {
+    findings.warn("schema", fmt::format("version {}, this program has {}", theirs, ours),
+                  "the next start brings it up to date: take a backup first");
+  } else {
+    findings.ok("schema", fmt::format("version {}", theirs));
+  }
+}
+
+void examine_outbox(Database& store, bool is_running, Instant now, Findings& findings) {
+  const auto waiting = number(store, "SELECT count(*) FROM outbox");
+  const auto oldest = text(store, "SELECT value FROM outbox ORDER BY id LIMIT 1");
+  if (!waiting || !oldest) return;  // no such table yet: the schema's finding says so
+  const std::int64_t rows = waiting->value_or(0);
+  if (rows == 0) return findings.ok("outbox", "nothing waits");
+  const auto event = fleet::parse_cloud_event(*oldest);
+  const Millis age = event ? now - event->time : Millis(0);
+  const std::string found = fmt::format("{} decisions wait to be published, the oldest for {}", rows, to_human(age));
+  if (is_running && age > outbox_late) {
+    findings.fail("outbox", found, "gateways do not know of them: see the log for outbox_relay_failed");
+  } else if (!is_running) {
+    findings.warn("outbox", found, "start the server: it publishes them");
+  } else {
+    findings.ok("outbox", found);
+  }
+}
+
+void examine_topics(Database& bus, const Settings& settings, Findings& findings) {
+  const auto partitions =
+      number(bus, fmt::format("SELECT partitions FROM topics WHERE name='{}'", fleet::topic::devices));
+  if (!partitions || !*partitions) {
+    return findings.warn("topics", "the log has none yet", "the first start makes them");
+  }
+  if (**partitions == settings.installation.partitions) {
+    return findings.ok("topics", fmt::format("{} partitions of devices", **partitions));
+  }
+  findings.fail(
+      "topics",
+      fmt::format("the log has {} partitions, the settings say {}", **partitions, settings.installation.partitions),
+      fmt::format("set fleetward.partitions to {}: it is fixed once the installation exists", **partitions));
+}
+
+void examine_pair(Database& store, Database& bus, Findings& findings) {
+  const auto said = number(store, "SELECT count(*) FROM outbox_latest");
+  const auto heard = number(
+      bus,
+      fmt::format("SELECT sum(e.next_offset) FROM ends e JOIN topics t ON t.id = e.topic WHERE t.name IN ('{}', '{}', "
+                  "'{}')",
+                  fleet::topic::access, fleet::topic::certificates, fleet::topic::rules));
+  if (!said || !heard) return;
+  if (said->value_or(0) == 0 && heard->value_or(0) > 0) {
+    findings.fail("store and log", "the store is empty, the log is not: store.db was lost",
+                  "put DATA_DIR/store back from a backup; or, knowingly, start once with --accept-empty-store");
+  }
+}
+
+}  // namespace
+
+void examine_backends(const Settings& settings, bool is_running, Instant now, Findings& findings) {
+  const std::string& folder = settings.installation.data_dir;
+  findings.begin("storage");
+  std::optional<Database> store = open_whole("store", store_path(folder), is_running, findings);
+  if (store) {
+    examine_schema(*store, findings);
+    examine_outbox(*store, is_running, now, findings);
+  }
+  std::optional<Database> bus = open_whole("log", bus_path(folder), is_running, findings);
+  if (bus) examine_topics(*bus, settings, findings);
+  if (bus && store) examine_pair(*store, *bus, findings);
+}
+
+}  // namespace fleetward::program
