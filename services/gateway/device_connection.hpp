@@ -39,10 +39,11 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   void on_closed(const Error& why);
   void pump();  // sends what the session has to say, ends the connection when the session has ended
   void answer_probe(const mqtt::Connect& packet);
-  void admit();
+  void admit(const std::string& assigned_client_id);
   void take_over();
   void refuse_publish(const mqtt::Publish& packet);
   void take_report(const mqtt::Publish& packet);
+  [[nodiscard]] bus::OutRecord record_of(const mqtt::Publish& packet, Instant now) const;
   void reply(const std::string& topic, const std::string& text);
   void arm_deadline();
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <future>
 
 #include "bus/embedded_bus.hpp"
@@ -397,6 +398,22 @@ class GatewayTest : public ::testing::TestWithParam<mqtt::Version> {
   GatewayConfig config_;
   Identity dev1_, dev2_;
   std::unique_ptr<Gateway> gateway_;
+};
+
+// With a folder of its own, in which the gateway keeps its tables.
+class SnapshotOfGatewayTest : public GatewayTest {
+ protected:
+  void SetUp() override {
+    GatewayTest::SetUp();
+    folder_ = std::filesystem::temp_directory_path() / fmt::format("fw_gateway_{}_{}", ::getpid(), counter_++);
+    config_.snapshot_folder = folder_.string();
+  }
+  void TearDown() override {
+    GatewayTest::TearDown();
+    std::filesystem::remove_all(folder_);
+  }
+  std::filesystem::path folder_;
+  static inline int counter_ = 0;
 };
 
 }  // namespace fleetward::gateway

@@ -1,0 +1,197 @@
+// What a device says over its connection: CONNECT, SUBSCRIBE, PUBLISH.
+#include "access/topic_policy.hpp"
+#include "core/fault.hpp"
+#include "fleet/topics.hpp"
+#include "log/log.hpp"
+#include "report/reply.hpp"
+#include "services/gateway/device_connection.hpp"
+
+namespace fleetward::gateway {
+
+using mqtt::reason::banned;
+
+// ---- CONNECT
+
+void DeviceConnection::on_connect(const mqtt::Connect& packet) {
+  if (is_probe_) return answer_probe(packet);
+  gateway_->cloud.connection_attempt(thing_, thing_id_, address());
+  // Who gives no name is given its own (MQTT 5 section 3.1.3.1): it is the certificate that says who it is.
+  const bool is_nameless = packet.client_id.empty();
+  if (!is_nameless && packet.client_id != thing_) {
+    // Counted for who it really is; the thing whose name was claimed hears nothing of it.
+    gateway_->counters.refused("client-id").add();
+    gateway_->cloud.authorization_failure(thing_);
+    session_.refuse(mqtt::reason::not_authorized);
+    gateway_->emit_urgent_metrics();
+    return;
+  }
+  // The tables may have changed between handshake and CONNECT.
+  const fleet::CertificateRecord* certificate = gateway_->certificates.find(fingerprint_);
+  const access::Admission admission = access::admit(certificate, gateway_->scheduler.now());
+  if (admission != access::Admission::admitted || certificate->thing != thing_) {
+    gateway_->counters.refused(to_string(admission)).add();
+    gateway_->cloud.authorization_failure(thing_);
+    gateway_->say_refused(thing_, thing_id_, to_string(admission), fingerprint_, mqtt::reason::not_authorized,
+                          address());
+    session_.refuse(mqtt::reason::not_authorized);
+    return gateway_->emit_urgent_metrics();
+  }
+  const auto level = gateway_->holds.level(thing_);
+  if (access::keeps_out(level)) {
+    gateway_->say_refused(thing_, thing_id_, "held", fingerprint_, banned, address());
+    if (gateway_->config.enforcing) {
+      gateway_->counters.refused("held").add();
+      gateway_->cloud.authorization_failure(thing_);
+      session_.refuse(banned);
+      gateway_->emit_urgent_metrics();
+      return;
+    }
+  }
+  if (packet.will) gateway_->counters.wills_ignored.add();
+  admit(is_nameless ? thing_ : std::string());
+}
+
+void DeviceConnection::answer_probe(const mqtt::Connect& packet) {
+  gateway_->counters.probes.add();
+  const auto session = gateway_->sessions.find(thing_);
+  const fleet::AccessRecord* record = gateway_->holds.find(thing_);
+  const std::vector<std::pair<std::string, std::string>> facts = {
+      {"fleetward-gateway", gateway_->config.instance},
+      {"fleetward-sessions", session == gateway_->sessions.end() ? "0" : "1"},
+      {"fleetward-access-version", std::to_string(record == nullptr ? 0 : record->version)}};
+  const bool out = access::keeps_out(gateway_->holds.level(thing_)) && gateway_->config.enforcing;
+  if (packet.client_id != thing_) return session_.refuse(mqtt::reason::not_authorized, facts);
+  if (out) return session_.refuse(banned, facts);
+  session_.accept(facts);
+  session_.disconnect(mqtt::reason::success);
+}
+
+void DeviceConnection::admit(const std::string& assigned_client_id) {
+  take_over();
+  is_session_ = true;
+  gateway_->sessions[thing_] = shared_from_this();
+  gateway_->counters.sessions.set(static_cast<double>(gateway_->sessions.size()));
+  gateway_->cloud.connected(thing_);
+  gateway_->emit_urgent_metrics();
+  session_.accept({}, assigned_client_id);
+  arm_deadline();
+}
+
+// The same certificate connects again: the older session goes (MQTT 5 section 3.1.4).
+void DeviceConnection::take_over() {
+  const auto older = gateway_->sessions.find(thing_);
+  if (older == gateway_->sessions.end()) return;
+  const auto session = older->second;
+  gateway_->counters.takeovers.add();
+  session->end_session();
+  gateway_->sessions.erase(older);
+  gateway_->cloud.disconnected(thing_);
+  session->disconnect(mqtt::reason::session_taken_over, {});
+}
+
+void DeviceConnection::arm_deadline() {
+  const auto due = session_.deadline();
+  if (!due) return;
+  gateway_->scheduler.cancel(timer_);
+  const auto wait = std::chrono::duration_cast<Millis>(*due - gateway_->scheduler.steady_now()) + Millis(1);
+  std::weak_ptr<DeviceConnection> weak = weak_from_this();
+  timer_ = gateway_->scheduler.call_after(std::max(wait, Millis(1)), [weak] {
+    const auto self = weak.lock();
+    if (!self || self->closed_) return;
+    self->session_.on_time(self->gateway_->scheduler.steady_now());
+    self->pump();
+    if (!self->session_.ended()) self->arm_deadline();
+  });
+}
+
+// ---- SUBSCRIBE and PUBLISH
+
+std::uint8_t DeviceConnection::on_subscribe(std::string_view filter, std::uint8_t qos) {
+  const auto level = gateway_->config.enforcing ? gateway_->holds.level(thing_) : std::nullopt;
+  if (access::may_subscribe(thing_, level, filter)) return qos;
+  gateway_->counters.refused("subscribe").add();
+  gateway_->cloud.authorization_failure(thing_);
+  gateway_->emit_urgent_metrics();
+  return mqtt::reason::not_authorized;
+}
+
+void DeviceConnection::on_publish(const mqtt::Publish& packet) {
+  gateway_->cloud.message_sent(thing_, packet.payload.size());
+  const auto level = gateway_->config.enforcing ? gateway_->holds.level(thing_) : std::nullopt;
+  switch (access::publish_use(thing_, level, packet.topic)) {
+    case access::TopicUse::report_json:
+      return take_report(packet);
+    case access::TopicUse::report_cbor:
+      gateway_->counters.reports("rejected-cbor").add();
+      if (packet.qos > 0) {
+        session_.acknowledge(packet.packet_id, mqtt::reason::payload_format_invalid, "CBOR reports are not taken here");
+      }
+      return;
+    case access::TopicUse::refused:
+      return refuse_publish(packet);
+  }
+}
+
+void DeviceConnection::refuse_publish(const mqtt::Publish& packet) {
+  gateway_->counters.refused("publish").add();
+  gateway_->cloud.authorization_failure(thing_);
+  gateway_->emit_urgent_metrics();
+  if (session_.version() == mqtt::Version::v311) {
+    session_.disconnect(mqtt::reason::not_authorized);  // 3.1.1 knows no refusal of a publish: a close
+  } else if (packet.qos > 0) {
+    session_.acknowledge(packet.packet_id, mqtt::reason::not_authorized, "this device may not publish to this topic");
+  }
+}
+
+// The record of a report: what the device sent, untouched, and in headers what is known of it.
+bus::OutRecord DeviceConnection::record_of(const mqtt::Publish& packet, Instant now) const {
+  bus::OutRecord record{
+      std::string(fleet::topic::devices), thing_, std::string(as_text(packet.payload)), {}, std::nullopt};
+  const auto header = [&record](std::string_view name, std::string value) {
+    record.headers.push_back({std::string(name), std::move(value)});
+  };
+  header(fleet::header::kind, std::string(to_string(fleet::RecordKind::report)));
+  header(fleet::header::received_ms, std::to_string(to_ms(now)));
+  header(fleet::header::source, gateway_->config.instance);
+  header(fleet::header::principal, fingerprint_);
+  header(fleet::header::thing_id, thing_id_);
+  header(fleet::header::content_type, "application/json");
+  if (packet.qos > 0) header(fleet::header::packet_id, std::to_string(packet.packet_id));
+  if (packet.dup) header(fleet::header::dup, "1");
+  return record;
+}
+
+void DeviceConnection::take_report(const mqtt::Publish& packet) {
+  const Instant now = gateway_->scheduler.now();
+  const auto report = gateway_->parser.parse(packet.payload, gateway_->customs);
+  if (!report) {
+    gateway_->counters.reports("rejected").add();
+    if (packet.qos > 0) session_.acknowledge(packet.packet_id);
+    reply(access::rejected_topic(thing_),
+          report::rejected_reply(thing_, gateway_->parser.report_id(), report::reply_code::invalid_payload,
+                                 report.error().message, now));
+    return;
+  }
+  if (packet.qos == 0 && gateway_->overloaded()) {
+    gateway_->counters.reports("dropped-overload").add();
+    return;
+  }
+  gateway_->counters.custom_metric_problems.add((*report)->problem_count);
+  bus::OutRecord record = record_of(packet, now);
+  const std::uint16_t acknowledged_id = packet.qos > 0 ? packet.packet_id : std::uint16_t{0};
+  gateway_->appender->append(std::move(record), [self = shared_from_this(), acknowledged_id,
+                                                 text = report::accepted_reply(thing_, **report, now)] {
+    fault::crash_here("gateway.after_append");
+    self->gateway_->counters.reports("accepted").add();
+    if (self->closed_) return;
+    if (acknowledged_id != 0) self->session_.acknowledge(acknowledged_id);
+    self->reply(access::accepted_topic(self->thing_), text);
+    self->pump();
+  });
+}
+
+void DeviceConnection::reply(const std::string& topic, const std::string& text) {
+  if (session_.publish(topic, text)) gateway_->cloud.message_received(thing_);
+}
+
+}  // namespace fleetward::gateway
