@@ -6,6 +6,11 @@ namespace {
 constexpr std::size_t addresses_max = 16;  // of one span; further ones are the same news
 constexpr Millis forget_every{60'000};
 
+// In the order of CloudCounters::Metric.
+constexpr std::array<const char*, 6> names = {"aws:num-connection-attempts", "aws:num-disconnects",
+                                              "aws:num-messages-sent",       "aws:message-byte-size",
+                                              "aws:num-messages-received",   "aws:num-authorization-failures"};
+
 // Due as well when the wall clock was set back.
 bool has_passed(Instant since, Instant now, Millis span) { return now - since >= span || now < since; }
 
@@ -18,8 +23,9 @@ void CloudCounters::touch(Entry& e, bool urgent) {
   if (urgent && !std::exchange(d.urgent, true)) urgent_.push_back(&e);
 }
 
-void CloudCounters::add(Entry& e, const char* metric, double value) {
-  fleet::MetricDelta& m = e.second.delta.metrics[metric];
+void CloudCounters::add(Entry& e, Metric metric, double value) {
+  static_assert(names.size() == metric_count);
+  fleet::MetricDelta& m = e.second.counts[metric];
   m.min = m.count == 0 ? value : std::min(m.min, value);
   m.max = m.count == 0 ? value : std::max(m.max, value);
   m.sum += value;
@@ -30,7 +36,7 @@ void CloudCounters::connection_attempt(const std::string& thing, const std::stri
                                        const std::string& address) {
   Entry& e = entry(thing);
   e.second.thing_id = thing_id;
-  add(e, "aws:num-connection-attempts", 1);
+  add(e, connection_attempts, 1);
   auto& seen = e.second.delta.source_addresses;
   if (std::find(seen.begin(), seen.end(), address) == seen.end() && seen.size() < addresses_max)
     seen.push_back(address);
@@ -45,27 +51,27 @@ void CloudCounters::connected(const std::string& thing) {
 
 void CloudCounters::disconnected(const std::string& thing) {
   Entry& e = entry(thing);
-  add(e, "aws:num-disconnects", 1);
+  add(e, disconnects, 1);
   e.second.delta.connected = false;
   touch(e, true);
 }
 
 void CloudCounters::message_sent(const std::string& thing, std::size_t bytes) {
   Entry& e = entry(thing);
-  add(e, "aws:num-messages-sent", 1);
-  add(e, "aws:message-byte-size", static_cast<double>(bytes));
+  add(e, messages_sent, 1);
+  add(e, message_bytes, static_cast<double>(bytes));
   touch(e, false);
 }
 
 void CloudCounters::message_received(const std::string& thing) {
   Entry& e = entry(thing);
-  add(e, "aws:num-messages-received", 1);
+  add(e, messages_received, 1);
   touch(e, false);
 }
 
 void CloudCounters::authorization_failure(const std::string& thing) {
   Entry& e = entry(thing);
-  add(e, "aws:num-authorization-failures", 1);
+  add(e, authorization_failures, 1);
   touch(e, true);
 }
 
@@ -74,6 +80,9 @@ void CloudCounters::hand_out(Entry& e, Instant now, const Emit& emit) {
   d.delta.gateway = gateway_;
   d.delta.start_number = start_number_;
   d.delta.sequence = ++sequence_;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (d.counts[i].count > 0) d.delta.metrics.emplace(names[i], std::exchange(d.counts[i], {}));
+  }
   emit(e.first, d.thing_id, d.delta);
   d.delta.metrics.clear();
   d.delta.source_addresses.clear();

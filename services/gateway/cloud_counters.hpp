@@ -6,6 +6,7 @@
 // handed out go on gathering. Memory: devices with something to tell or connected; the others are forgotten.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <string>
 #include <unordered_map>
@@ -36,9 +37,19 @@ class CloudCounters {
   [[nodiscard]] std::size_t devices() const { return devices_.size(); }
 
  private:
+  enum Metric : std::size_t {
+    connection_attempts,
+    disconnects,
+    messages_sent,
+    message_bytes,
+    messages_received,
+    authorization_failures,
+    metric_count
+  };
   struct Device {
     std::string thing_id;
-    fleet::CloudMetrics delta;
+    fleet::CloudMetrics delta;  // its metrics are filled in from `counts` when it is handed out
+    std::array<fleet::MetricDelta, metric_count> counts{};
     Instant last_emitted{};
     bool dirty = false;   // has something to tell
     bool urgent = false;  // at once
@@ -47,7 +58,7 @@ class CloudCounters {
   using Entry = std::pair<const std::string, Device>;  // of an unordered_map: does not move
 
   Entry& entry(const std::string& thing) { return *devices_.try_emplace(thing).first; }
-  void add(Entry& e, const char* metric, double value);
+  static void add(Entry& e, Metric metric, double value);
   void touch(Entry& e, bool urgent);
   void hand_out(Entry& e, Instant now, const Emit& emit);
   void forget(Instant now);

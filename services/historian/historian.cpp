@@ -144,6 +144,7 @@ struct Historian::State {
         co_await pause_after(polled.error(), "poll");
       }
       if (polled && !polled->records.empty()) {
+        co_await scope.sleep(settings.linger);
         co_await handle(polled->records);
       }
       if (scheduler.steady_now() >= prune_at) {

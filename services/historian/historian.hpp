@@ -22,6 +22,7 @@ struct HistorianSettings {
   std::string group = "historian";
   std::string member = "historian-1";
   std::size_t records_per_batch = 500;
+  Millis linger{20};  // before a batch is written: the same violations are being decided on, and that goes first
   Millis prune_every{3'600'000};
 };
 
