@@ -1,68 +1,19 @@
-// Walking JSON member by member with simdjson: paths for reasons, repeats, depth, and reading to the end what nobody
-// asks for. Internal to this library: only its .cpp files include it, since it brings simdjson with it.
+// Walking JSON with simdjson. Internal to this library: only parser.cpp includes it, since it brings simdjson with it.
 //
-// A walk belongs to one parser on one thread. The only memory that it keeps is the list of unknown keys of open
-// objects.
+// What no rule asks for is read to its end all the same: the library checks nothing that is not read.
 #pragma once
 
-#include <fmt/format.h>
 #include <simdjson.h>
 
-#include <algorithm>
-#include <array>
-#include <charconv>
-#include <cmath>
-#include <optional>
-#include <string>
-#include <vector>
+#include <cstring>
 
-#include "core/text.hpp"
-#include "report/parser.hpp"
+#include "report/custom_value.hpp"
+#include "report/walk.hpp"
 
 namespace fleetward::report {
 
-using simdjson::ondemand::json_type;
-
-struct FieldName {
-  std::string_view long_name, short_name;
-};
-
-constexpr double exact_integer_max = 9007199254740992.0;  // 2^53
-
-template <std::size_t N>
-int index_of([[maybe_unused]] const std::array<FieldName, N>& fields, std::string_view key) {
-  // The first character tells nearly all names apart: a comparison is called for little more than the name that it is.
-  const auto is = [key](std::string_view name) { return !name.empty() && key.front() == name.front() && key == name; };
-  if (key.empty()) return -1;
-  for (std::size_t i = 0; i < N; ++i) {
-    if (is(fields[i].long_name) || is(fields[i].short_name)) return static_cast<int>(i);
-  }
-  return -1;
-}
-
-// Where the walk is, for reasons: a member's name, or an element's number.
-struct PathStep {
-  std::string_view name;
-  std::size_t index = 0;
-};
-
-// Every read_…() returns false once a reason is set; nothing of the payload is read after that.
-struct JsonWalk {
+struct JsonWalk : Walk {
   using Value = simdjson::ondemand::value;
-
-  bool refuse(std::string_view what) {
-    if (!reason.empty()) return false;
-    std::string where;
-    for (std::size_t i = 0; i < depth; ++i) {
-      if (path[i].name.data() == nullptr) {
-        where += fmt::format("[{}]", path[i].index);
-      } else {
-        where += (where.empty() ? "" : ".") + printable(path[i].name, 64);
-      }
-    }
-    reason = where.empty() ? fmt::format("report {}", what) : fmt::format("{} {}", where, what);
-    return false;
-  }
 
   bool refuse_syntax(simdjson::error_code error) {
     switch (error) {
@@ -81,12 +32,30 @@ struct JsonWalk {
     }
   }
 
-  bool enter(PathStep step) {
-    if (depth >= static_cast<std::size_t>(depth_max)) return refuse(fmt::format("is nested deeper than {}", depth_max));
-    path[depth++] = step;
-    return true;
+  // The walk reads a copy: the library wants padding behind it. Bounded by payload_bytes_max.
+  void load(ByteView payload) {
+    if (buffer.size() < payload.size() + simdjson::SIMDJSON_PADDING) {
+      buffer.resize(payload.size() + simdjson::SIMDJSON_PADDING);
+    }
+    std::memcpy(buffer.data(), payload.data(), payload.size());
+    std::memset(buffer.data() + payload.size(), 0, simdjson::SIMDJSON_PADDING);
+    bytes = payload.size();
   }
-  void leave() { --depth; }
+
+  template <std::size_t N, class Known, class Unknown>
+  bool walk_root(const std::array<FieldName, N>& fields, Known known, Unknown unknown) {
+    simdjson::ondemand::document document;
+    if (const auto error = parser.iterate(buffer.data(), bytes, buffer.size()).get(document)) {
+      return error == simdjson::EMPTY ? refuse("is empty") : refuse_syntax(error);
+    }
+    simdjson::ondemand::object root;
+    if (const auto error = document.get_object().get(root)) {
+      return error == simdjson::INCORRECT_TYPE ? refuse("is not a JSON object") : refuse_syntax(error);
+    }
+    if (!walk_members(root, fields, known, unknown)) return false;
+    // Out of bounds is how the library says that no token is left.
+    return document.current_location().error() == simdjson::OUT_OF_BOUNDS || refuse("has text after its end");
+  }
 
   // The key without escapes. Keys rarely have any: the plain ones are taken as they stand in the buffer.
   bool read_key(simdjson::ondemand::field& field, std::string_view& out) {
@@ -101,19 +70,9 @@ struct JsonWalk {
     return true;
   }
 
-  bool refuse_repeats(std::size_t scope) {
-    const auto first = keys.begin() + static_cast<std::ptrdiff_t>(scope);
-    if (keys.size() - scope > 1) {
-      std::sort(first, keys.end());
-      const auto twice = std::adjacent_find(first, keys.end());
-      if (twice != keys.end()) return refuse(fmt::format("has the member '{}' twice", printable(*twice, 64)));
-    }
-    keys.erase(first, keys.end());
-    return true;
-  }
-
-  template <std::size_t N, class Handler>
-  bool walk_members(simdjson::ondemand::object object, const std::array<FieldName, N>& fields, Handler handler) {
+  template <std::size_t N, class Known, class Unknown>
+  bool walk_members(simdjson::ondemand::object object, const std::array<FieldName, N>& fields, Known known,
+                    Unknown unknown) {
     unsigned seen = 0;
     const std::size_t scope = keys.size();
     for (auto item : object) {
@@ -121,44 +80,25 @@ struct JsonWalk {
       if (const auto error = std::move(item).get(field)) return refuse_syntax(error);
       std::string_view key;
       if (!read_key(field, key)) return false;
-      const int which = index_of(fields, key);
-      if (!enter({which < 0 ? key : fields[static_cast<std::size_t>(which)].long_name})) return false;
       Value value = field.value();
-      if (which < 0) {
-        keys.push_back(key);
-        if (!skip(value)) return false;
-      } else {
-        if ((seen & 1U << which) != 0) return refuse("is there twice");
-        seen |= 1U << which;
-        if (!handler(which, value)) return false;
-      }
-      leave();
+      const bool taken = take_member(
+          key, fields, seen, [&](int which) { return known(which, value); }, [&] { return unknown(key, value); });
+      if (!taken) return false;
     }
     return refuse_repeats(scope);
   }
 
-  // Null counts as not there: `present` says so and the value is done with.
-  bool read_presence(Value& value, bool& present) {
-    json_type type{};
-    if (const auto error = value.type().get(type)) return refuse_syntax(error);
-    present = type != json_type::null;
-    if (present) return true;
-    bool is_null = false;
-    if (const auto error = value.is_null().get(is_null); error || !is_null) return refuse("is not well-formed JSON");
-    return true;
-  }
-
-  template <std::size_t N, class Handler>
-  bool walk_object(Value& value, const std::array<FieldName, N>& fields, Handler handler) {
+  template <std::size_t N, class Known, class Unknown>
+  bool walk_object(Value& value, const std::array<FieldName, N>& fields, Known known, Unknown unknown) {
     simdjson::ondemand::object object;
     if (const auto error = value.get_object().get(object)) {
       return error == simdjson::INCORRECT_TYPE ? refuse("is not an object") : refuse_syntax(error);
     }
-    return walk_members(object, fields, handler);
+    return walk_members(object, fields, known, unknown);
   }
 
-  template <class Handler>
-  bool walk_list(Value& value, Handler handler) {
+  template <class Element>
+  bool walk_list(Value& value, Element take_element) {
     simdjson::ondemand::array list;
     if (const auto error = value.get_array().get(list)) {
       return error == simdjson::INCORRECT_TYPE ? refuse("is not a list") : refuse_syntax(error);
@@ -167,37 +107,73 @@ struct JsonWalk {
     for (auto item : list) {
       Value element;
       if (const auto error = std::move(item).get(element)) return refuse_syntax(error);
-      if (!enter({{}, index++}) || !handler(element)) return false;
+      if (!enter({{}, index++}) || !take_element(element)) return false;
       leave();
     }
     return true;
   }
 
-  // Reads what no rule asks for, to its end: nothing unread is taken.
-  bool skip(Value& value) {
-    json_type type{};
+  bool read_kind(Value& value, ValueKind& out) {
+    simdjson::ondemand::json_type type{};
     if (const auto error = value.type().get(type)) return refuse_syntax(error);
-    simdjson::error_code error = simdjson::SUCCESS;
     switch (type) {
-      case json_type::object: {
-        constexpr std::array<FieldName, 0> none{};
-        return walk_object(value, none, [](int, Value&) { return true; });
-      }
-      case json_type::array:
+      case simdjson::ondemand::json_type::object:
+        out = ValueKind::object;
+        break;
+      case simdjson::ondemand::json_type::array:
+        out = ValueKind::list;
+        break;
+      case simdjson::ondemand::json_type::number:
+        out = ValueKind::number;
+        break;
+      case simdjson::ondemand::json_type::string:
+        out = ValueKind::text;
+        break;
+      case simdjson::ondemand::json_type::boolean:
+        out = ValueKind::boolean;
+        break;
+      case simdjson::ondemand::json_type::null:
+        out = ValueKind::null;
+        break;
+    }
+    return true;
+  }
+
+  // Null counts as not there: `present` says so and the value is done with.
+  bool read_presence(Value& value, bool& present) {
+    ValueKind kind{};
+    if (!read_kind(value, kind)) return false;
+    present = kind != ValueKind::null;
+    if (present) return true;
+    bool is_null = false;
+    if (const auto error = value.is_null().get(is_null); error || !is_null) return refuse("is not well-formed JSON");
+    return true;
+  }
+
+  bool skip(Value& value) {
+    ValueKind kind{};
+    if (!read_kind(value, kind)) return false;
+    const auto skip_known = [](int, Value&) { return true; };
+    const auto skip_member = [this](std::string_view, Value& v) { return skip(v); };
+    bool present = false;
+    simdjson::error_code error = simdjson::SUCCESS;
+    switch (kind) {
+      case ValueKind::object:
+        return walk_object(value, no_fields, skip_known, skip_member);
+      case ValueKind::list:
         return walk_list(value, [this](Value& element) { return skip(element); });
-      case json_type::number:
+      case ValueKind::number:
         error = value.get_double().error();
         break;
-      case json_type::string:
+      case ValueKind::text:
+      case ValueKind::bytes:
         error = value.get_string().error();
         break;
-      case json_type::boolean:
+      case ValueKind::boolean:
         error = value.get_bool().error();
         break;
-      case json_type::null: {
-        bool present = false;
+      case ValueKind::null:
         return read_presence(value, present);
-      }
     }
     return error ? refuse_syntax(error) : true;
   }
@@ -209,11 +185,11 @@ struct JsonWalk {
     return true;
   }
 
-  // A whole number, also one written as a float ("3.0"): agents do.
+  // A whole number, also one written as a float ("3.0").
   bool read_integer(Value& value, std::int64_t min, std::int64_t max, std::int64_t& out) {
-    json_type type{};
-    if (const auto error = value.type().get(type)) return refuse_syntax(error);
-    if (type != json_type::number) return refuse("is not a number");
+    ValueKind type{};
+    if (!read_kind(value, type)) return false;
+    if (type != ValueKind::number) return refuse("is not a number");
     simdjson::ondemand::number_type kind{};
     if (const auto error = value.get_number_type().get(kind)) return refuse_syntax(error);
     if (kind == simdjson::ondemand::number_type::unsigned_integer) return refuse(fmt::format("is above {}", max));
@@ -223,51 +199,22 @@ struct JsonWalk {
       // Not by get_number(): of this version it loses the value of floats with more than 19 digits.
       double d = 0;
       if (const auto error = value.get_double().get(d)) return refuse_syntax(error);
-      if (std::abs(d) > exact_integer_max || d != std::floor(d)) return refuse("is not a whole number");
-      out = static_cast<std::int64_t>(d);
+      if (!take_whole(d, out)) return false;
     }
-    if (out < min) return refuse(fmt::format("is below {}", min));
-    if (out > max) return refuse(fmt::format("is above {}", max));
+    return check_range(out, min, max);
+  }
+
+  // A number and what is wrong with it as a custom metric's value.
+  bool read_number(Value& value, double& out, std::string_view& problem) {
+    const std::string_view token = value.raw_json_token();
+    if (const auto error = value.get_double().get(out)) return refuse_syntax(error);
+    problem = number_problem(token);
     return true;
   }
 
-  bool read_counter(Value& value, std::optional<std::int64_t>& out) {
-    bool present = false;
-    if (!read_presence(value, present) || !present) return reason.empty();
-    std::int64_t n = 0;
-    if (!read_integer(value, 0, std::numeric_limits<std::int64_t>::max(), n)) return false;
-    out = n;
-    return true;
-  }
-
-  // A port as number or as text: the C agent writes text.
-  bool read_port(Value& value, std::uint16_t min, std::uint16_t& out) {
-    json_type type{};
-    if (const auto error = value.type().get(type)) return refuse_syntax(error);
-    if (type != json_type::string) {
-      std::int64_t n = 0;
-      if (!read_integer(value, min, 65535, n)) return false;
-      out = static_cast<std::uint16_t>(n);
-      return true;
-    }
-    std::string_view text;
-    if (!read_text(value, text)) return false;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-    if (error != std::errc() || end != text.data() + text.size() || out < min) return refuse("is not a port");
-    return true;
-  }
-
-  bool read_optional_text(Value& value) {
-    bool present = false;
-    if (!read_presence(value, present) || !present) return reason.empty();
-    std::string_view text;
-    return read_text(value, text);
-  }
-
-  std::vector<std::string_view> keys;  // of the open objects that no rule knows: looked through for repeats
-  std::array<PathStep, depth_max + 2> path;
-  std::size_t depth = 0;
-  std::string reason;
+  simdjson::ondemand::parser parser;
+  std::vector<char> buffer;
+  std::size_t bytes = 0;
 };
 
 }  // namespace fleetward::report

@@ -257,6 +257,11 @@ TEST(Replies, AreDeviceDefenders) {
   EXPECT_EQ((*rejected)["statusDetails"]["ErrorMessage"], "metrics \\x1b[31m");
   EXPECT_EQ((*rejected)["reportId"], 42);
   EXPECT_FALSE(json::parse(rejected_reply("d", std::nullopt, "InvalidPayload", "x", {}))->contains("reportId"));
+  const auto cbor = json::Value::from_cbor(accepted_reply("dev-1", report, instant_from_ms(1000), Encoding::cbor));
+  EXPECT_EQ(cbor, *accepted) << "the same map, in CBOR";
+  EXPECT_EQ(json::Value::from_cbor(rejected_reply("dev-1", 42, reply_code::invalid_payload, "metrics \x1b[31m",
+                                                  instant_from_ms(5), Encoding::cbor)),
+            *rejected);
   report.problems.push_back({"m", "is not defined"});
   report.problem_count = 1;
   EXPECT_EQ((*json::parse(accepted_reply("d", report, {})))["statusDetails"]["customMetricProblems"][0]["name"], "m");

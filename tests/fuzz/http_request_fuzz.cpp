@@ -35,11 +35,16 @@ void check(const http::Request& r) {
   expect(!pairs || pairs->size() <= r.target.size() + 1, "pairs are bounded by the target");
 }
 
-// The requests that came of it. Where it ends does not show: a header that is refused when it comes in one piece may in
-// several be waited for longer, up to its limit.
-std::vector<std::string> read_all(std::string_view bytes, std::optional<std::uint8_t> seed) {
+struct Reading {
+  std::vector<std::string> requests;
+  bool header_too_large = false;
+};
+
+// Where it ends does not show: a header that is refused when it comes in one piece may in several be waited for longer,
+// up to its limit.
+Reading read_all(std::string_view bytes, std::optional<std::uint8_t> seed) {
   http::RequestParser parser(limits);
-  std::vector<std::string> out;
+  Reading out;
   Pieces pieces(bytes, seed.value_or(0));
   std::string_view piece = seed ? pieces.next() : bytes;
   while (!piece.empty()) {
@@ -52,11 +57,24 @@ std::vector<std::string> read_all(std::string_view bytes, std::optional<std::uin
       const bool keep_alive = parser.keep_alive();
       const http::Request request = parser.take();
       check(request);
-      out.push_back(text_of(request) + (keep_alive ? "keep" : "close"));
+      out.requests.push_back(text_of(request) + (keep_alive ? "keep" : "close"));
     }
     if (piece.empty() && seed) piece = pieces.next();
   }
+  out.header_too_large = parser.header_too_large();
   return out;
+}
+
+// Beast counts a header that comes in pieces some bytes differently: at its limit the one reading may end sooner.
+void expect_same(Reading whole, Reading pieces) {
+  if (whole.header_too_large || pieces.header_too_large) {
+    const std::size_t both = std::min(whole.requests.size(), pieces.requests.size());
+    whole.requests.resize(both);
+    pieces.requests.resize(both);
+  }
+  expect(whole.requests == pieces.requests,
+         fmt::format("the same requests whatever the pieces:\n  {}\nand\n  {}", fmt::join(whole.requests, "\n  "),
+                     fmt::join(pieces.requests, "\n  ")));
 }
 
 }  // namespace
@@ -66,10 +84,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace fleetward::fuzz;
   Input input(data, size);
   const std::uint8_t seed = input.byte();
-  const auto whole = read_all(input.rest(), std::nullopt);
-  const auto pieces = read_all(input.rest(), seed);
-  expect(whole == pieces, fmt::format("the same requests whatever the pieces:\n  {}\nand\n  {}",
-                                      fmt::join(whole, "\n  "), fmt::join(pieces, "\n  ")));
+  expect_same(read_all(input.rest(), std::nullopt), read_all(input.rest(), seed));
   const auto url = fleetward::http::parse_url(input.rest());
   expect(!url || !url->host.empty(), "a URL has a host");
   return 0;
