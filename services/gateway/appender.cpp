@@ -1,11 +1,20 @@
 #include "services/gateway/appender.hpp"
 
+#include "fleet/topics.hpp"
 #include "log/log.hpp"
 
 namespace fleetward::gateway {
 namespace {
 
 constexpr Millis pause_after_failure{200};
+
+// A write that failed may be there all the same. A report that a detector can tell apart by its packet id is marked as
+// sent again, so that it counts once.
+void mark_as_sent_again(bus::OutRecord& record) {
+  const bool has_id = bus::find_header(record.headers, fleet::header::packet_id).has_value();
+  if (!has_id || bus::find_header(record.headers, fleet::header::dup)) return;
+  record.headers.push_back({std::string(fleet::header::dup), "1"});
+}
 
 }  // namespace
 
@@ -48,6 +57,7 @@ void Appender::on_written(const Status& written) {
   if (ended_) return;
   if (!written) {
     retries_.add();
+    for (Item& item : batch_) mark_as_sent_again(item.record);
     if (!std::exchange(failing_, true)) log::error("bus_unavailable", {{"error", written.error().message}});
     scheduler_.call_after(pause_after_failure, [self = shared_from_this()] {
       if (!self->ended_) self->write();
