@@ -147,6 +147,7 @@ void DeviceConnection::refuse_publish(const mqtt::Publish& packet) {
 bus::OutRecord DeviceConnection::record_of(const mqtt::Publish& packet, Instant now) const {
   bus::OutRecord record{
       std::string(fleet::topic::devices), thing_, std::string(as_text(packet.payload)), {}, std::nullopt};
+  record.headers.reserve(8);
   const auto header = [&record](std::string_view name, std::string value) {
     record.headers.push_back({std::string(name), std::move(value)});
   };
@@ -178,6 +179,7 @@ void DeviceConnection::take_report(const mqtt::Publish& packet) {
   }
   gateway_->counters.custom_metric_problems.add((*report)->problem_count);
   bus::OutRecord record = record_of(packet, now);
+  if (fault::is_armed("gateway.acknowledge_early") && packet.qos > 0) session_.acknowledge(packet.packet_id);
   const std::uint16_t acknowledged_id = packet.qos > 0 ? packet.packet_id : std::uint16_t{0};
   gateway_->appender->append(std::move(record), [self = shared_from_this(), acknowledged_id,
                                                  text = report::accepted_reply(thing_, **report, now)] {
