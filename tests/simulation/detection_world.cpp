@@ -122,9 +122,9 @@ void DetectionWorld::start_detector(std::size_t number) {
   auto process = std::make_unique<Process>(universe_, settings.member, ++incarnations_);
   process->loop.clock_error = universe_.choice().millis(-500, 500);
   process->bus = std::make_unique<ProcessBus>(universe_, process->loop, brokers_.back()->bus(), faults_, ghosts_);
-  process->detector =
-      std::make_unique<detector::Detector>(settings, *process->bus, process->loop, process->metrics, process->random);
-  if (const Status started = process->detector->start(); !started) universe_.fail(started.error().message);
+  auto& module = process->run(
+      std::make_unique<detector::Detector>(settings, *process->bus, process->loop, process->metrics, process->random));
+  if (const Status started = module.start(); !started) universe_.fail(started.error().message);
   universe_.note("starts: " + settings.member);
   detectors_[number] = std::move(process);
 }

@@ -2,6 +2,7 @@
 // still and lose their way to the bus.
 #pragma once
 
+#include "services/detector/detector.hpp"
 #include "simulation/broker.hpp"
 #include "simulation/detection_oracle.hpp"
 #include "simulation/process.hpp"

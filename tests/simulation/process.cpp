@@ -5,7 +5,7 @@ namespace fleetward::simulation {
 void Process::crash() {
   loop.die();
   if (bus) bus->cut();
-  detector.reset();
+  while (!modules_.empty()) modules_.pop_back();
   loop.drop_everything();
 }
 

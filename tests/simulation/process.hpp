@@ -6,8 +6,8 @@
 
 #include "crypto/random.hpp"
 #include "metrics/metrics.hpp"
-#include "services/detector/detector.hpp"
 #include "simulation/process_bus.hpp"
+#include "simulation/process_store.hpp"
 
 namespace fleetward::simulation {
 
@@ -16,13 +16,23 @@ class Process {
   Process(Universe& universe, std::string name, std::uint64_t incarnation)
       : loop(universe, std::move(name)), random(incarnation) {}
 
+  // The module goes with the process, the last one first. It has been started.
+  template <class Module>
+  Module& run(std::unique_ptr<Module> module) {
+    const std::shared_ptr<Module> held = std::move(module);
+    modules_.push_back(held);
+    return *held;
+  }
   void crash();
 
   Loop loop;
   crypto::SeededRandom random;
   metrics::Registry metrics;
   std::unique_ptr<ProcessBus> bus;
-  std::unique_ptr<detector::Detector> detector;
+  std::unique_ptr<ProcessStore> store;
+
+ private:
+  std::vector<std::shared_ptr<void>> modules_;
 };
 
 }  // namespace fleetward::simulation

@@ -1,0 +1,43 @@
+#include "simulation/seeds.hpp"
+#include "simulation/system_world.hpp"
+
+namespace fleetward::simulation {
+namespace {
+
+TEST(System, HoldsThroughCrashesStallsAndLostMessages) { run_seeds<SystemWorld>(seeds_or({1, 40})); }
+
+TEST(System, DoesWhatItIsForMeanwhile) {
+  SystemWorld world(7);
+  const LogsInto logs(world.universe());
+  EXPECT_EQ(world.run(), "");
+  EXPECT_GT(world.crashes(), 3);
+  EXPECT_GT(world.detection().due(), 3U);
+  EXPECT_GT(world.access().acknowledged(), 100U);
+  EXPECT_GT(world.access().admissions(), 10U);
+  EXPECT_GT(world.actions().acted(), 0U);
+  EXPECT_GT(world.verified(), 0U);
+  EXPECT_FALSE(world.pager().pages().empty());
+}
+
+TEST(System, FindsAnAcknowledgementBeforeTheReportIsDurable) {
+  std::string how;
+  const std::uint64_t seed = seed_that_finds<SystemWorld>("gateway.acknowledge_early", {1, 10}, &how);
+  EXPECT_NE(seed, 0U);
+  EXPECT_NE(how.find("was acknowledged and is not on the log"), std::string::npos) << how;
+}
+
+TEST(System, FindsACapThatIsCountedOutsideTheDecision) {
+  std::string how;
+  const std::uint64_t seed = seed_that_finds<SystemWorld>("simulation.cap_outside", {1, 60}, &how);
+  EXPECT_NE(seed, 0U);
+  EXPECT_NE(how.find("the cap is"), std::string::npos) << how;
+}
+
+TEST(System, FindsASessionThatIsNotCut) {
+  std::string how;
+  const std::uint64_t seed = seed_that_finds<SystemWorld>("gateway.skip_cut", {1, 20}, &how);
+  EXPECT_NE(seed, 0U) << how;
+}
+
+}  // namespace
+}  // namespace fleetward::simulation
