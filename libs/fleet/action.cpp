@@ -53,6 +53,9 @@ json::Value to_json(const Action& a) {
           {"requestedBy", a.requested_by},
           {"approvedBy", a.approved_by},
           {"violations", a.violations},
+          {"cleared", a.cleared},
+          {"invalidated", a.invalidated},
+          {"certificates", a.certificates},
           {"groups", a.groups},
           {"gatewaySeen", a.gateway_seen},
           {"leaseEnd", to_ms(a.lease_end)},
@@ -83,6 +86,9 @@ Result<Action> action_from_json(const json::Value& value) {
   a.requested_by = r.text_or("requestedBy", "", 256);
   a.approved_by = r.text_or("approvedBy", "", 256);
   a.violations = r.texts_or_empty("violations", 1000, 64);
+  a.cleared = r.texts_or_empty("cleared", 1000, 64);
+  a.invalidated = r.texts_or_empty("invalidated", 1000, 64);
+  a.certificates = r.texts_or_empty("certificates", 1000, 64);
   a.groups = r.texts_or_empty("groups", 256, 128);
   a.gateway_seen = r.boolean_or("gatewaySeen", false);
   a.lease_end = r.instant_ms("leaseEnd");

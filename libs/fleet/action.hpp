@@ -55,6 +55,10 @@ struct Action {
   std::string requested_by;
   std::string approved_by;
   std::vector<std::string> violations;
+  std::vector<std::string> cleared;      // those of them that ended because the thing is normal again
+  std::vector<std::string> invalidated;  // those that ended because their rule or their thing is no more
+  // Fingerprints: a revocation of these alone, which leaves the thing free. Empty: all of the thing's.
+  std::vector<std::string> certificates;
   std::vector<std::string> groups;
   bool gateway_seen = false;
   Instant lease_end;

@@ -1,10 +1,12 @@
-// An incident: the actions of one playbook entry within ten minutes, as one page. Topic incidents.
+// An incident: the actions of one playbook entry within ten minutes, or one thing that holds the governor back, as one
+// page. Topic incidents.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "fleet/action.hpp"
+#include "fleet/governor.hpp"
 
 namespace fleetward::fleet {
 
@@ -15,6 +17,7 @@ struct IncidentMember {
   ActionState state = ActionState::proposed;
   std::string reason;
   std::string wait_reason;
+  bool certificate_only = false;  // a revocation of some certificates, which leaves the thing free
   friend bool operator==(const IncidentMember&, const IncidentMember&) = default;
 };
 
@@ -27,6 +30,7 @@ struct Incident {
   std::int64_t revision = 0;
   Instant closed;
   std::vector<IncidentMember> members;
+  std::optional<GovernorCondition> condition;  // the governor's: it has no members
   friend bool operator==(const Incident&, const Incident&) = default;
 };
 json::Value to_json(const Incident& incident);

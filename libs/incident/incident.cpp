@@ -5,6 +5,7 @@
 
 #include "core/text.hpp"
 #include "crypto/digest.hpp"
+#include "incident/governor_text.hpp"
 
 namespace fleetward::incident {
 namespace {
@@ -22,7 +23,7 @@ bool is_waiting(const IncidentMember& m) {
 }
 
 std::string words(const IncidentMember& m) {
-  const std::string_view level = done_to_it(m.level);
+  const std::string level = fmt::format("{}{}", done_to_it(m.level), m.certificate_only ? " (one certificate)" : "");
   switch (m.state) {
     case ActionState::proposed:
       return fmt::format("to be {}, waits", level);
@@ -62,7 +63,8 @@ bool all_are_over(const std::vector<IncidentMember>& members) {
   std::set<std::string_view> revoked;
   std::set<std::string_view> released;
   for (const IncidentMember& m : members) {
-    if (m.level == HoldLevel::revoke && m.state == ActionState::in_effect) revoked.insert(m.thing);
+    const bool off = m.level == HoldLevel::revoke && m.state == ActionState::in_effect;
+    if (off && !m.certificate_only) revoked.insert(m.thing);
     if (m.level != HoldLevel::revoke && m.state == ActionState::released) released.insert(m.thing);
   }
   return std::all_of(members.begin(), members.end(), [&](const IncidentMember& m) {
@@ -98,7 +100,7 @@ std::string entry_of(const fleet::Action& a) { return a.entry.empty() ? "by-hand
 
 fleet::Incident open_incident(const fleet::ActionEvent& event) {
   const std::string entry = entry_of(event.action);
-  return {crypto::id_from("incident", entry, event.id), entry, event.time, true, event.action.severity, 0, {}, {}};
+  return {crypto::id_from("incident", entry, event.id), entry, event.time, true, event.action.severity, 0, {}, {}, {}};
 }
 
 bool is_over(const IncidentMember& m) {
@@ -107,8 +109,13 @@ bool is_over(const IncidentMember& m) {
 }
 
 bool fold(fleet::Incident& incident, const fleet::Action& a, Instant now) {
-  const IncidentMember next{
-      a.id, a.thing, a.level, a.state, a.reason.substr(0, reason_bytes_max), a.wait_reason.substr(0, reason_bytes_max)};
+  const IncidentMember next{a.id,
+                            a.thing,
+                            a.level,
+                            a.state,
+                            a.reason.substr(0, reason_bytes_max),
+                            a.wait_reason.substr(0, reason_bytes_max),
+                            !a.certificates.empty()};
   auto found =
       std::find_if(incident.members.begin(), incident.members.end(), [&](const auto& m) { return m.action == a.id; });
   if (found == incident.members.end()) {
@@ -126,6 +133,7 @@ bool fold(fleet::Incident& incident, const fleet::Action& a, Instant now) {
 }
 
 PageText page_text(const fleet::Incident& incident) {
+  if (incident.condition) return governor_text(*incident.condition, incident.open);
   std::map<std::string, std::size_t> by_state;
   std::set<std::string> things;
   for (const IncidentMember& m : incident.members) {

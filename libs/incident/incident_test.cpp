@@ -23,7 +23,7 @@ fleet::Action action(std::string id, std::string thing, ActionState state, HoldL
 }
 
 TEST(Incident, OpensGathersAndCloses) {
-  fleet::Incident i{"i", "isolate-infected", {}, true, "critical", 0, {}, {}};
+  fleet::Incident i{"i", "isolate-infected", {}, true, "critical", 0, {}, {}, {}};
   EXPECT_TRUE(fold(i, action("a1", "cam1", ActionState::executing), instant_from_ms(1)));
   EXPECT_FALSE(fold(i, action("a1", "cam1", ActionState::executing), instant_from_ms(1))) << "a repeat changes nothing";
   EXPECT_TRUE(fold(i, action("a2", "cam2", ActionState::awaiting_approval), instant_from_ms(2)));
@@ -36,7 +36,7 @@ TEST(Incident, OpensGathersAndCloses) {
 }
 
 TEST(Incident, AProvenRevocationEndsTheThingsPart) {
-  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}, {}};
   fold(i, action("a1", "cam1", ActionState::in_effect), instant_from_ms(1));
   EXPECT_TRUE(i.open) << "isolated is not over";
   fold(i, action("a2", "cam1", ActionState::in_effect, HoldLevel::revoke), instant_from_ms(2));
@@ -44,14 +44,14 @@ TEST(Incident, AProvenRevocationEndsTheThingsPart) {
 }
 
 TEST(Incident, FailedStaysOpen) {
-  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}, {}};
   fold(i, action("a1", "cam1", ActionState::failed), instant_from_ms(1));
   EXPECT_TRUE(i.open);
   EXPECT_THAT(page_text(i).summary, HasSubstr("FAILED"));
 }
 
 TEST(Incident, PageSaysReasonRadiusAndCommands) {
-  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}, {}};
   for (int n = 0; n < 8; ++n)
     fold(i,
          action(fmt::format("a{}", n), fmt::format("cam{}", n),
@@ -66,7 +66,7 @@ TEST(Incident, PageSaysReasonRadiusAndCommands) {
 }
 
 TEST(Incident, AReleasedThingIsNotKeptByTheRevocationThatNobodyApproved) {
-  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}, {}};
   fold(i, action("a1", "cam1", ActionState::in_effect), instant_from_ms(1));
   fold(i, action("a2", "cam1", ActionState::awaiting_approval, HoldLevel::revoke), instant_from_ms(2));
   EXPECT_TRUE(i.open);
@@ -80,7 +80,7 @@ TEST(Incident, AReleasedThingIsNotKeptByTheRevocationThatNobodyApproved) {
 }
 
 TEST(Incident, AnotherThingsAlarmIsNotOverByThisOnesRelease) {
-  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}, {}};
   fold(i, action("a1", "cam1", ActionState::released), instant_from_ms(1));
   fold(i, action("a2", "cam1", ActionState::awaiting_approval), instant_from_ms(2));
   EXPECT_TRUE(i.open) << "the same thing, caught anew";
@@ -102,7 +102,7 @@ TEST(Incident, ItsIdFollowsFromWhatOpenedIt) {
 }
 
 TEST(Incident, TextFromDevicesIsHarmlessAndBounded) {
-  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}, {}};
   fleet::Action a = action("a1", "cam1", ActionState::failed);
   a.reason = "seen \x1b[2J" + std::string(100'000, 'x');
   fold(i, a, {});
@@ -114,7 +114,7 @@ TEST(Incident, TextFromDevicesIsHarmlessAndBounded) {
 }
 
 TEST(Incident, WorstComesFirst) {
-  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}};
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}, {}};
   for (int n = 0; n < 20; ++n)
     fold(i, action(fmt::format("a{}", n), fmt::format("cam{}", n), ActionState::in_effect), {});
   fold(i, action("bad", "cam-bad", ActionState::failed), {});
@@ -126,6 +126,49 @@ TEST(Incident, WhatIsOnlyObservedWakesNobody) {
   EXPECT_TRUE(concerns_people(a));
   a.mode = "observe";
   EXPECT_FALSE(concerns_people(a));
+}
+
+TEST(Incident, ARevocationOfOneCertificateDoesNotEndTheThingsPart) {
+  fleet::Incident i{"i", "by-hand", {}, true, "critical", 0, {}, {}, {}};
+  fold(i, action("a1", "cam1", ActionState::in_effect), instant_from_ms(1));
+  fleet::Action one = action("a2", "cam1", ActionState::in_effect, HoldLevel::revoke);
+  one.certificates = {"aa"};
+  fold(i, one, instant_from_ms(2));
+  EXPECT_TRUE(i.open) << "the thing is isolated still";
+  EXPECT_THAT(page_text(i).description, HasSubstr("one certificate"));
+  fold(i, action("a1", "cam1", ActionState::released), instant_from_ms(3));
+  EXPECT_FALSE(i.open);
+}
+
+fleet::GovernorEvent raised(fleet::GovernorKind kind, std::string subject) {
+  const fleet::GovernorCondition c{kind, std::move(subject), "anna", "a storm\x1b[2J",
+                                   instant_from_ms(1'795'000'000'000)};
+  return {"governor.1", 1, fleet::GovernorStep::raised, "anna", c.why, c.since, c};
+}
+
+TEST(Incident, AStopSaysWhoSinceWhenAndHowToResume) {
+  fleet::Incident i = open_incident(raised(fleet::GovernorKind::stop_switch, ""));
+  PageText text = page_text(i);
+  EXPECT_EQ(text.summary, "enforcement is stopped by anna since 2026-11-18T11:06:40.000Z");
+  EXPECT_THAT(text.description, HasSubstr("resume with:\nfleetward governor resume"));
+  EXPECT_THAT(text.description, ::testing::Not(HasSubstr("\x1b")));
+  EXPECT_EQ(i.severity, "critical");
+  EXPECT_TRUE(close(i, instant_from_ms(5)));
+  EXPECT_FALSE(close(i, instant_from_ms(6)));
+  EXPECT_EQ(i.closed, instant_from_ms(5));
+  EXPECT_EQ(page_text(i).commands, "");
+}
+
+TEST(Incident, EachConditionOfTheGovernorIsOneIncident) {
+  const auto file = raised(fleet::GovernorKind::stop_file, "/data/STOP");
+  EXPECT_THAT(page_text(open_incident(file)).commands, HasSubstr("rm /data/STOP"));
+  const auto brake = raised(fleet::GovernorKind::brake, "cams/ports");
+  EXPECT_THAT(page_text(open_incident(brake)).commands, HasSubstr("release-brake cams/ports"));
+  const auto cap = raised(fleet::GovernorKind::cap, "cams");
+  EXPECT_THAT(page_text(open_incident(cap)).summary, HasSubstr("the cap of group cams"));
+  EXPECT_NE(open_incident(cap).id, open_incident(brake).id);
+  EXPECT_EQ(open_incident(cap).id, incident_of(cap.condition));
+  EXPECT_FALSE(concerns_people(raised(fleet::GovernorKind::canary, "e/p/b"))) << "its failed action is one";
 }
 
 }  // namespace

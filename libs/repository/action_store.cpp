@@ -3,6 +3,7 @@
 #include "crypto/digest.hpp"
 #include "fleet/topics.hpp"
 #include "repository/certificate_repository.hpp"
+#include "repository/registry_repository.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -11,6 +12,9 @@ constexpr std::int32_t chains = 4;
 constexpr std::int64_t list_max = 1000;
 
 Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
+
+// Proposed ones that are only observed wait for nothing.
+bool waits_for_canary(const fleet::Action& a) { return a.state == fleet::ActionState::proposed && a.mode != "observe"; }
 
 std::string step_hash(const std::string& previous, const std::string& event) {
   return crypto::sha256_hex(previous + "\n" + event);
@@ -57,6 +61,30 @@ Status revoke_certificates_of(store::Transaction& tx, const std::string& thing, 
   return {};
 }
 
+// The hold, and the record that puts it in force.
+Status hold(store::Transaction& tx, fleet::Action& action, const std::string& actor, Instant now) {
+  const Status held =
+      done(tx.execute("INSERT INTO holds VALUES($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT(thing, action) DO UPDATE "
+                      "SET level=excluded.level, lease_end_ms=excluded.lease_end_ms",
+                      {action.thing, action.id, action.thing_id, std::string(to_string(action.level)), action.reason,
+                       actor, to_ms(now), to_ms(action.lease_end)}));
+  if (!held) return held;
+  if (action.level == fleet::HoldLevel::revoke) {
+    if (const Status revoked = revoke_certificates_of(tx, action.thing, now); !revoked) return revoked;
+  }
+  const auto version = publish_access(tx, action.thing, action.thing_id, now);
+  if (!version) return version.error();
+  action.access_version = *version;
+  return {};
+}
+
+Status revoke_alone(store::Transaction& tx, const std::vector<std::string>& certificates, Instant now) {
+  for (const std::string& id : certificates) {
+    if (const Status s = revoke_certificate(tx, id, pki::RevocationReason::unspecified, now); !s) return s;
+  }
+  return {};
+}
+
 }  // namespace
 
 namespace detail {
@@ -75,9 +103,10 @@ Status record_step(store::Transaction& tx, fleet::Action& action, std::string_vi
                    const std::string& why, Instant now) {
   action.updated = now;
   const auto count = tx.query(
-      "UPDATE actions SET state=$2, level=$3, body=$4, steps=steps+1, updated_ms=$5 WHERE id=$1 RETURNING steps",
+      "UPDATE actions SET state=$2, level=$3, body=$4, steps=steps+1, updated_ms=$5, waits=$6 WHERE id=$1 RETURNING "
+      "steps",
       {action.id, std::string(to_string(action.state)), std::string(to_string(action.level)),
-       json::dump(to_json(action)), to_ms(now)});
+       json::dump(to_json(action)), to_ms(now), std::int64_t{waits_for_canary(action) ? 1 : 0}});
   if (!count) return count.error();
   if (count->empty()) return Error(ErrorCode::not_found, "there is no action " + action.id);
   const std::int64_t number = count->at(0).integer(0);
@@ -109,18 +138,9 @@ Status record_step(store::Transaction& tx, fleet::Action& action, std::string_vi
 
 Status execute(store::Transaction& tx, fleet::Action& action, const std::string& actor, const std::string& why,
                Instant now) {
-  const Status held =
-      done(tx.execute("INSERT INTO holds VALUES($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT(thing, action) DO UPDATE "
-                      "SET level=excluded.level, lease_end_ms=excluded.lease_end_ms",
-                      {action.thing, action.id, action.thing_id, std::string(to_string(action.level)), action.reason,
-                       actor, to_ms(now), to_ms(action.lease_end)}));
-  if (!held) return held;
-  if (action.level == fleet::HoldLevel::revoke) {
-    if (const Status revoked = revoke_certificates_of(tx, action.thing, now); !revoked) return revoked;
-  }
-  const auto version = publish_access(tx, action.thing, action.thing_id, now);
-  if (!version) return version.error();
-  action.access_version = *version;
+  const Status begun =
+      action.certificates.empty() ? hold(tx, action, actor, now) : revoke_alone(tx, action.certificates, now);
+  if (!begun) return begun;
   action.state = fleet::ActionState::executing;
   action.wait_reason.clear();
   if (action.stopwatch.decided == Instant()) action.stopwatch.decided = now;
@@ -131,11 +151,24 @@ Status lift(store::Transaction& tx, const fleet::Action& action, Instant now) {
   const auto removed = tx.execute("DELETE FROM holds WHERE thing=$1 AND action=$2", {action.thing, action.id});
   if (!removed) return removed.error();
   if (*removed == 0) return {};
-  const auto version = publish_access(tx, action.thing, action.thing_id, now);
+  // The record is of whoever has the name now.
+  const auto present = find_thing(tx, action.thing);
+  if (!present) return present.error();
+  const auto version = publish_access(tx, action.thing, *present ? (**present).id : action.thing_id, now);
   return version.ok() ? Status() : Status(version.error());
 }
 
+Result<bool> is_present(store::Transaction& tx, const std::string& thing, const std::string& thing_id) {
+  const auto row = find_thing(tx, thing);
+  if (!row) return row.error();
+  return *row && (thing_id.empty() || (**row).id == thing_id);
+}
+
 }  // namespace detail
+
+Result<std::vector<fleet::Action>> waiting_for_canary(store::Transaction& tx, std::int64_t limit) {
+  return actions_of(tx.query("SELECT body FROM actions WHERE waits=1 ORDER BY created_ms LIMIT $1", {limit}));
+}
 
 Result<fleet::Action> get_action(store::Transaction& tx, const std::string& id) {
   auto found = actions_of(tx.query("SELECT body FROM actions WHERE id=$1", {id}));
@@ -183,6 +216,12 @@ Result<std::vector<fleet::Action>> actions_in(store::Transaction& tx, const std:
     out.insert(out.end(), std::make_move_iterator(some->begin()), std::make_move_iterator(some->end()));
   }
   return out;
+}
+
+Result<std::vector<fleet::Action>> actions_after(store::Transaction& tx, fleet::ActionState state,
+                                                 const std::string& after, std::int64_t limit) {
+  return actions_of(tx.query("SELECT body FROM actions WHERE state=$1 AND id > $2 ORDER BY id LIMIT $3",
+                             {std::string(to_string(state)), after, std::min(limit, list_max)}));
 }
 
 Result<std::vector<fleet::Hold>> holds_of(store::Transaction& tx, const std::string& thing) {

@@ -13,13 +13,14 @@ namespace {
 
 constexpr std::string_view notifier_effects = "notifier";
 constexpr std::size_t members_published_max = 200;
-constexpr std::string_view columns = "id, entry, window_ms, is_open, severity, revision, closed_ms";
+constexpr std::string_view columns = "id, entry, window_ms, is_open, severity, revision, closed_ms, condition";
 
 Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 
 Result<std::vector<fleet::IncidentMember>> members_of(store::Transaction& tx, const std::string& incident) {
   const auto rows = tx.query(
-      "SELECT action, thing, level, state, reason, wait_reason FROM incident_members WHERE incident=$1 ORDER BY "
+      "SELECT action, thing, level, state, reason, wait_reason, certificate_only FROM incident_members WHERE "
+      "incident=$1 ORDER BY "
       "position",
       {incident});
   if (!rows) return rows.error();
@@ -29,9 +30,18 @@ Result<std::vector<fleet::IncidentMember>> members_of(store::Transaction& tx, co
     const auto state = fleet::parse_action_state(r.text(3));
     if (!level) return level.error();
     if (!state) return state.error();
-    out.push_back({r.text(0), r.text(1), *level, *state, r.text(4), r.text(5)});
+    out.push_back({r.text(0), r.text(1), *level, *state, r.text(4), r.text(5), r.integer(6) == 1});
   }
   return out;
+}
+
+Result<std::optional<fleet::GovernorCondition>> condition_of(const store::Row& r, std::size_t column) {
+  if (r.is_null(column)) return std::optional<fleet::GovernorCondition>();
+  const auto body = json::parse(r.text(column));
+  if (!body) return body.error();
+  auto condition = fleet::governor_condition_from_json(*body);
+  if (!condition) return condition.error();
+  return std::optional(std::move(*condition));
 }
 
 Result<std::vector<fleet::Incident>> incidents_of(store::Transaction& tx, const Result<store::Rows>& rows) {
@@ -40,8 +50,10 @@ Result<std::vector<fleet::Incident>> incidents_of(store::Transaction& tx, const 
   for (const store::Row& r : *rows) {
     auto members = members_of(tx, r.text(0));
     if (!members) return members.error();
+    auto condition = condition_of(r, 7);
+    if (!condition) return condition.error();
     out.push_back({r.text(0), r.text(1), instant_from_ms(r.integer(2)), r.integer(3) == 1, r.text(4), r.integer(5),
-                   instant_from_ms(r.integer(6)), std::move(*members)});
+                   instant_from_ms(r.integer(6)), std::move(*members), std::move(*condition)});
   }
   return out;
 }
@@ -75,25 +87,37 @@ Result<fleet::Incident*> read_into(store::Transaction& tx, Batch& batch, const s
   return &batch.emplace(id, std::move(*read)).first->second;
 }
 
+// One that is there is open again.
+Status insert(store::Transaction& tx, const fleet::Incident& i) {
+  const store::Value condition = i.condition ? store::Value(json::dump(to_json(*i.condition))) : store::Value();
+  return done(tx.execute(
+      "INSERT INTO incidents(id, entry, window_ms, is_open, severity, revision, closed_ms, condition) VALUES($1, $2, "
+      "$3, "
+      "1, $4, $5, 0, $6) ON CONFLICT(id) DO UPDATE SET is_open=1, closed_ms=0, revision=incidents.revision + 1",
+      {i.id, i.entry, to_ms(i.window_start), i.severity, i.revision, condition}));
+}
+
 Result<fleet::Incident*> open_into(store::Transaction& tx, Batch& batch, const fleet::ActionEvent& event) {
   fleet::Incident fresh = incident::open_incident(event);
-  const Status made = done(tx.execute("INSERT INTO incidents VALUES($1, $2, $3, 1, $4, 0, 0)",
-                                      {fresh.id, fresh.entry, to_ms(fresh.window_start), fresh.severity}));
-  if (!made) return made.error();
+  if (const Status made = insert(tx, fresh); !made) return made.error();
   return &batch.insert_or_assign(fresh.id, std::move(fresh)).first->second;
 }
 
+Status save(store::Transaction& tx, const fleet::Incident& i) {
+  return done(tx.execute("UPDATE incidents SET is_open=$2, revision=$3, closed_ms=$4 WHERE id=$1",
+                         {i.id, std::int64_t{i.open ? 1 : 0}, i.revision, to_ms(i.closed)}));
+}
+
 Status save(store::Transaction& tx, const fleet::Incident& i, const fleet::Action& action) {
-  const Status saved = done(tx.execute("UPDATE incidents SET is_open=$2, revision=$3, closed_ms=$4 WHERE id=$1",
-                                       {i.id, std::int64_t{i.open ? 1 : 0}, i.revision, to_ms(i.closed)}));
-  if (!saved) return saved;
+  if (const Status saved = save(tx, i); !saved) return saved;
   const auto m =
       std::find_if(i.members.begin(), i.members.end(), [&](const auto& other) { return other.action == action.id; });
   return done(tx.execute(
-      "INSERT INTO incident_members VALUES($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT(incident, action) DO UPDATE SET "
+      "INSERT INTO incident_members VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT(incident, action) DO UPDATE "
+      "SET "
       "state=excluded.state, level=excluded.level, reason=excluded.reason, wait_reason=excluded.wait_reason",
       {i.id, m->action, m->thing, std::string(to_string(m->level)), std::string(to_string(m->state)), m->reason,
-       m->wait_reason, static_cast<std::int64_t>(i.members.size())}));
+       m->wait_reason, static_cast<std::int64_t>(i.members.size()), std::int64_t{m->certificate_only ? 1 : 0}}));
 }
 
 Status fold_one(store::Transaction& tx, Batch& batch, std::set<std::string>& changed, const fleet::ActionEvent& event,
@@ -127,6 +151,29 @@ Status publish_incident(store::Transaction& tx, const fleet::Incident& i, Instan
 }
 
 }  // namespace
+
+Status fold_governor(store::Transaction& tx, const std::vector<fleet::GovernorEvent>& events, Instant now) {
+  for (const fleet::GovernorEvent& event : events) {
+    if (!incident::concerns_people(event)) continue;
+    const auto first = first_time(tx, notifier_effects, event.id, now);
+    if (!first) return first.error();
+    if (!*first) continue;
+    fleet::Incident i = incident::open_incident(event);
+    if (event.step == fleet::GovernorStep::raised) {
+      if (const Status made = insert(tx, i); !made) return made;
+    } else {
+      auto there = get_incident(tx, i.id);
+      if (!there && there.error().code == ErrorCode::not_found) continue;  // it began before anybody was told
+      if (!there) return there.error();
+      i = std::move(*there);
+      if (!incident::close(i, event.time)) continue;
+      if (const Status saved = save(tx, i); !saved) return saved;
+    }
+    if (const Status published = publish_incident(tx, i, now); !published) return published;
+    tx.notify(incidents_channel);
+  }
+  return {};
+}
 
 Status fold_actions(store::Transaction& tx, const std::vector<fleet::ActionEvent>& events, Instant now) {
   Batch batch;
@@ -186,7 +233,8 @@ Result<std::vector<fleet::Incident>> list_incidents(store::Transaction& tx, std:
 Result<std::vector<fleet::Incident>> due_pages(store::Transaction& tx, const std::string& receiver,
                                                Instant refresh_before, std::int64_t limit) {
   return incidents_of(
-      tx, tx.query("SELECT i.id, i.entry, i.window_ms, i.is_open, i.severity, i.revision, i.closed_ms FROM incidents i "
+      tx, tx.query("SELECT i.id, i.entry, i.window_ms, i.is_open, i.severity, i.revision, i.closed_ms, "
+                   "i.condition FROM incidents i "
                    "LEFT JOIN incident_pages p "
                    "ON p.incident = i.id AND p.receiver = $1 WHERE (i.is_open = 1 AND (p.revision IS NULL OR "
                    "p.revision < i.revision OR p.sent_ms < $2)) "

@@ -20,6 +20,9 @@ constexpr Millis incidents_kept = std::chrono::hours(24 * 100);
 // there is none for the action's entry and window. Each incident that changed goes onto topic `incidents` once.
 Status fold_actions(store::Transaction& tx, const std::vector<fleet::ActionEvent>& events, Instant now);
 
+// Opens and closes the governor's incidents, each event once.
+Status fold_governor(store::Transaction& tx, const std::vector<fleet::GovernorEvent>& events, Instant now);
+
 // Forgets what is older than incidents_kept, at most some hundred a call; how many incidents.
 Result<std::int64_t> prune_incidents(store::Transaction& tx, Instant now);
 

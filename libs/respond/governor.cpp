@@ -17,32 +17,39 @@ Caps caps_for(std::int64_t size) {
   return {day, hour};
 }
 
+bool is_exhausted(const GroupUse& use) {
+  const Caps caps = caps_for(use.size);
+  return use.acted_hour >= caps.hour || use.acted_day >= caps.day;
+}
+
 Answer ask_governor(const Question& q) {
-  if (q.stop_switch) return {Verdict::ask, "the stop switch is on", false, false};
-  if (q.protected_thing) return {Verdict::ask, "the thing is protected", false, false};
+  if (q.stop_switch) return {Verdict::ask, "the stop switch is on", false, false, {}};
+  if (q.protected_thing) return {Verdict::ask, "the thing is protected", false, false, {}};
   if (q.brake_on || q.behavior_things >= brake_things) {
     return {Verdict::ask,
             fmt::format("brake: {} things fell to the same behavior within a minute",
                         std::max(q.behavior_things, brake_things)),
-            !q.brake_on, false};
+            !q.brake_on,
+            false,
+            {}};
   }
   for (const GroupUse& g : q.groups) {
+    if (!is_exhausted(g)) continue;
     const Caps caps = caps_for(g.size);
     if (g.acted_hour >= caps.hour)
       return {Verdict::ask,
               fmt::format("cap: {} things of group {} were acted on in the last hour, allowed are {}", g.acted_hour,
                           g.name, caps.hour),
-              false, true};
-    if (g.acted_day >= caps.day)
-      return {Verdict::ask,
-              fmt::format("cap: {} things of group {} were acted on in the last day, allowed are {}", g.acted_day,
-                          g.name, caps.day),
-              false, true};
+              false, true, g.name};
+    return {Verdict::ask,
+            fmt::format("cap: {} things of group {} were acted on in the last day, allowed are {}", g.acted_day, g.name,
+                        caps.day),
+            false, true, g.name};
   }
   if (q.canary == Canary::waiting)
-    return {Verdict::wait, "canary: the rule's first action is not verified yet", false, false};
-  if (q.canary == Canary::failed) return {Verdict::ask, "canary: the rule's first action failed", false, false};
-  return {Verdict::act, {}, false, false};
+    return {Verdict::wait, "canary: the rule's first action is not verified yet", false, false, {}};
+  if (q.canary == Canary::failed) return {Verdict::ask, "canary: the rule's first action failed", false, false, {}};
+  return {Verdict::act, {}, false, false, {}};
 }
 
 }  // namespace fleetward::respond

@@ -30,6 +30,9 @@ struct GroupUse {
   std::int64_t acted_day = 0;
 };
 
+// Nothing more may begin by itself in the group.
+bool is_exhausted(const GroupUse& use);
+
 enum class Canary { none_yet, waiting, proven, failed };
 
 struct Question {
@@ -52,6 +55,7 @@ struct Answer {
   std::string why;  // for ask and wait
   bool trips_brake = false;
   bool exhausts_cap = false;
+  std::string group;  // whose cap that is
 };
 Answer ask_governor(const Question& question);
 

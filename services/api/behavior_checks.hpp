@@ -1,4 +1,5 @@
-// Whether behaviors fit the custom metrics that the registry knows; the one place for every call that takes behaviors.
+// What a profile has to keep to beyond its shape: behaviors that fit the custom metrics of the registry, alert targets
+// that are such; the one place for every call that takes them.
 #pragma once
 
 #include <string>
@@ -16,5 +17,12 @@ Result<std::vector<std::string>> behavior_problems(store::Transaction& tx,
 
 // The same as one status: invalid_argument with every sentence.
 Status check_behaviors(store::Transaction& tx, const std::vector<fleet::Behavior>& behaviors);
+
+// {"SNS": {"alertTargetArn": ARN of a topic, "roleArn": ARN of a role}}, or empty. They are kept for clients that are
+// written for AWS; nothing is sent there (the notifier pages).
+Status check_alert_targets(const json::Value& targets);
+
+// Both, of a whole profile.
+Status check_profile(store::Transaction& tx, const fleet::SecurityProfile& profile);
 
 }  // namespace fleetward::api

@@ -43,16 +43,17 @@ class DecisionsTest : public ApiTest {
     policy.enforcing = true;
     policy.playbook = *respond::playbook_from_json(*json::parse(
         R"({"entries":[{"name":"ask","match":{"profile":"*"},"level":"isolate","mode":"ask","severity":"critical"}]})"));
-    const auto made = in_store<fleet::Action>([&](store::Transaction& tx) -> Result<fleet::Action> {
+    const auto decided = in_store<fleet::Action>([&](store::Transaction& tx) -> Result<fleet::Action> {
       auto action = repository::decide(tx, policy, event, start_);
       if (!action) return action.error();
-      if (!*action) return Error(ErrorCode::internal, "nothing was decided");
-      const fleet::ActionEvent step{(**action).id + ".1", 1, "awaiting_approval", "responder", "", start_, **action};
+      if (!action->action) return Error(ErrorCode::internal, "nothing was decided");
+      const fleet::Action& made = *action->action;
+      const fleet::ActionEvent step{made.id + ".1", 1, "awaiting_approval", "responder", "", start_, made};
       if (const Status folded = repository::fold_actions(tx, {step}, start_); !folded) return folded.error();
-      return **action;
+      return made;
     });
-    EXPECT_TRUE(made.ok()) << made.error().message;
-    return made.value_or({});
+    EXPECT_TRUE(decided.ok()) << decided.error().message;
+    return decided.value_or({});
   }
   std::vector<std::string> ids(const Answer& answer, const std::string& list) {
     EXPECT_EQ(answer.status, 200) << answer.text();
@@ -142,6 +143,20 @@ TEST_F(DecisionsTest, WhatWaitsForAPersonIsApprovedOnce) {
   const Answer rest = call("GET", "/v1/actions?limit=1&nextToken=" + page.body["nextToken"].get<std::string>());
   EXPECT_NE(rest.body["actions"][0]["id"], page.body["actions"][0]["id"]);
   EXPECT_FALSE(rest.body.contains("nextToken"));
+}
+
+TEST_F(DecisionsTest, AnAlarmThatEndsIsSeenAtTheActionThatWaits) {
+  ASSERT_EQ(call("POST", "/things/cam-1").status, 200);
+  fleet::ViolationEvent event = violation(1, "cam-1");
+  const std::string path = "/v1/actions/" + decide(event).id;
+  event.type = fleet::ViolationEventType::alarm_cleared;
+  event.reason = "back to normal";
+  decide(event);
+  const Value action = call("GET", path).body;
+  EXPECT_EQ(action["state"], "awaiting_approval");
+  EXPECT_EQ(action["cleared"], Value::array({event.violation_id}));
+  EXPECT_EQ(action["steps"].back()["step"], "alarm_cleared");
+  EXPECT_EQ(action["steps"].back()["why"], "the alarm has cleared: back to normal");
 }
 
 TEST_F(DecisionsTest, HostileTextStaysText) {

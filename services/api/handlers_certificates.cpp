@@ -167,7 +167,12 @@ Result<std::optional<fleet::Action>> revoke_by_hand(Call& call, const repository
       return other.id != row.id && other.status != fleet::CertificateStatus::revoked && other.not_after > call.now;
     });
   }
-  if (row.thing.empty() || has_another) {
+  if (has_another) {
+    auto alone = repository::revoke_certificate_by_hand(call.tx, row, reason, call.who.name, call.now);
+    if (!alone) return alone.error();
+    return std::optional(std::move(*alone));
+  }
+  if (row.thing.empty()) {
     const Status done = repository::revoke_certificate(call.tx, row.id, pki::RevocationReason::unspecified, call.now);
     if (!done) return done.error();
     return std::optional<fleet::Action>();

@@ -39,7 +39,7 @@ Result<fleet::SecurityProfile> profile_in(Call& call, const std::optional<fleet:
   body["securityProfileName"] = call.text("securityProfileName");
   auto profile = fleet::profile_from_json(body, "");
   if (!profile) return profile.error();
-  if (const Status fit = check_behaviors(call.tx, profile->behaviors); !fit.ok()) return fit.error();
+  if (const Status fit = check_profile(call.tx, *profile); !fit.ok()) return fit.error();
   return profile;
 }
 

@@ -243,7 +243,11 @@ TEST_F(LifecycleTest, RevokedIsForGoodAndTakesTheRightToApprove) {
   const std::string second = enrol("a", *crypto::PrivateKey::generate());
   ASSERT_NE(first, second);
   const Answer alone = call_as(approver_, "POST", "/v1/certificates/" + first + "/revoke", R"({"reason":"old key"})");
-  EXPECT_EQ(alone.body["status"], "REVOKED") << alone.text();
+  EXPECT_EQ(alone.body["state"], "executing") << alone.text();
+  EXPECT_EQ(alone.body["level"], "revoke");
+  EXPECT_EQ(alone.body["certificates"], Value::array({first}));
+  EXPECT_EQ(alone.body["approvedBy"], "anna");
+  EXPECT_EQ(status_of(first), "REVOKED");
   EXPECT_EQ(status_of(second), "ACTIVE");
   EXPECT_THAT(call("GET", "/v1/things/a").body["holds"], IsEmpty());
   const Answer last = call_as(approver_, "POST", "/v1/certificates/" + second + "/revoke", R"({"reason":"stolen"})");
@@ -327,15 +331,6 @@ TEST_F(LifecycleTest, AProfileFileIsAppliedAsAWhole) {
   EXPECT_THAT(names(call("GET", "/v1/profiles"), "profiles", "securityProfileName"), ElementsAre("p"));
   EXPECT_EQ(call("PUT", "/v1/custom-metrics/cpu", R"({"type":"number"})").status, 200);
   EXPECT_THAT(names(call("GET", "/v1/custom-metrics"), "customMetrics", "name"), ElementsAre("cpu"));
-}
-
-TEST_F(LifecycleTest, TheStopSwitch) {
-  EXPECT_EQ(call("GET", "/v1/stop-switch").body["on"], false);
-  EXPECT_EQ(call_as(viewer_, "PUT", "/v1/stop-switch", R"({"on":true,"reason":"x"})").status, 403);
-  EXPECT_EQ(call("PUT", "/v1/stop-switch", R"({"on":true})").status, 400);
-  EXPECT_EQ(call("PUT", "/v1/stop-switch", R"({"on":true,"reason":"fleet update"})").body["on"], true);
-  EXPECT_EQ(call("GET", "/v1/stop-switch").body["on"], true);
-  EXPECT_EQ(call("PUT", "/v1/stop-switch", R"({"on":false,"reason":"done"})").body["on"], false);
 }
 
 TEST_F(LifecycleTest, TheEndpointOfDevices) {

@@ -56,6 +56,9 @@ std::vector<Operation> profile_operations();
 std::vector<Operation> registry_operations();
 std::vector<Operation> certificate_operations();
 std::vector<Operation> violation_operations();
+std::vector<Operation> action_operations();
+std::vector<Operation> governor_operations();
+std::vector<Operation> gateway_operations();
 std::vector<Operation> v1_operations();
 
 // The answer to a wish, once it is signed.
@@ -79,9 +82,9 @@ std::optional<std::string> cut_page(const Call& call, std::vector<Row>& rows, st
 constexpr std::size_t attributes_max = 50;
 Result<repository::Attributes> attributes_in(const json::Value& object, std::string_view member);
 
-// A person revokes a certificate. When it is all that a thing connects with, it is an action against the thing, which
-// is proven like any other; otherwise (of no thing, or one of several) the certificate alone is revoked, and none is
-// returned. Again is no error.
+// A person revokes a certificate: an action that is proven like any other. When it is all that a thing connects with,
+// it is one against the thing; of several it is one against this certificate alone, and the thing goes on with the
+// others. A certificate of no thing is revoked without an action, and none is returned. Again is no error.
 Result<std::optional<fleet::Action>> revoke_by_hand(Call& call, const repository::CertificateRow& row,
                                                     const std::string& reason);
 

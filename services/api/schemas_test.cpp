@@ -131,7 +131,10 @@ fleet::Action action() {
   a.thing = "cam-1";
   a.thing_id = "id";
   a.mode = "enforce";
-  a.violations = {"v1"};
+  a.violations = {"v1", "v2"};
+  a.cleared = {"v1"};
+  a.invalidated = {"v2"};
+  a.certificates = {digest};
   a.groups = {"cams"};
   a.lease_end = a.created = a.updated = now;
   a.stopwatch = {now, now, now, {}, {}};
@@ -172,6 +175,12 @@ std::multimap<std::string, Value> samples() {
   incident.id = "i1";
   incident.window_start = now;
   incident.members = {{"a1", "cam-1", fleet::HoldLevel::isolate, fleet::ActionState::in_effect, "r", "w"}};
+  const fleet::GovernorCondition brake{fleet::GovernorKind::brake, "cams/ports", "responder", "10 things", now};
+  const fleet::GovernorEvent governor{"governor.1", 1,    fleet::GovernorStep::raised, "responder", "10 things",
+                                      now,          brake};
+  fleet::Incident braked = incident;
+  braked.members.clear();
+  braked.condition = brake;
   fleet::SecurityProfile profile;
   profile.name = "cams";
   profile.behaviors = {behavior()};
@@ -196,6 +205,8 @@ std::multimap<std::string, Value> samples() {
           {"enforcement", to_json(cut)},
           {"action", to_json(step)},
           {"incident", to_json(incident)},
+          {"incident", to_json(braked)},
+          {"governor", to_json(governor)},
           {"profile", to_json(profile)},
           {"profile", to_json(fleet::SecurityProfile{"bare", 1, "", {}, {}, Value::object()})},
           {"manifest", to_json(manifest)},

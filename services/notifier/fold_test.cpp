@@ -52,6 +52,38 @@ TEST_F(FoldTest, WindowAndEntrySeparateIncidents) {
   EXPECT_THAT(of_first->members, SizeIs(2)) << "the next step belongs to the same incident, whenever it comes";
 }
 
+fleet::GovernorEvent told(fleet::GovernorStep what, std::int64_t number) {
+  const fleet::GovernorCondition c{fleet::GovernorKind::brake, "cams/ports", "responder", "10 things",
+                                   instant_from_ms(1'795'000'000'000)};
+  return {fmt::format("governor.{}", number), number, what, "anna", "why", c.since + Millis(number), c};
+}
+
+TEST_F(FoldTest, WhatHoldsTheGovernorBackIsOneIncidentForAsLongAsItDoes) {
+  const auto fold = [&](const std::vector<fleet::GovernorEvent>& events) {
+    return fw_->in_store<bool>([&](store::Transaction& tx) -> Result<bool> {
+      const Status folded = repository::fold_governor(tx, events, now());
+      if (!folded) return folded.error();
+      return true;
+    });
+  };
+  using fleet::GovernorStep;
+  ASSERT_TRUE(fold({told(GovernorStep::raised, 1), told(GovernorStep::raised, 1)}));
+  ASSERT_THAT(fw_->incidents(true), SizeIs(1));
+  EXPECT_EQ(fw_->incidents()[0].condition->subject, "cams/ports");
+  EXPECT_EQ(fw_->incidents()[0].entry, "governor/brake");
+  ASSERT_TRUE(fold({told(GovernorStep::raised, 1), told(GovernorStep::ended, 2), told(GovernorStep::ended, 2)}));
+  EXPECT_THAT(fw_->incidents(true), SizeIs(0));
+  EXPECT_THAT(fw_->incidents(false), SizeIs(1));
+  EXPECT_THAT(fw_->published(), SizeIs(2));
+  fleet::GovernorEvent unknown = told(GovernorStep::ended, 3);
+  unknown.condition.subject = "another";
+  EXPECT_TRUE(fold({unknown})) << "the end of what nobody was told of";
+  fleet::GovernorEvent canary = told(GovernorStep::reset, 4);
+  canary.condition.kind = fleet::GovernorKind::canary;
+  EXPECT_TRUE(fold({canary}));
+  EXPECT_THAT(fw_->incidents(), SizeIs(1));
+}
+
 TEST_F(FoldTest, AnIncidentHasALimitAndSoHasItsRecord) {
   for (int batch = 0; batch < 5; ++batch) {
     std::vector<fleet::ActionEvent> events;

@@ -35,12 +35,26 @@ struct Notifier::State {
         failed(m.counter("fleetward_notifier_pages_total", "Pages by what became of them.", {{"result", "failed"}})),
         unreadable(m.counter("fleetward_notifier_unreadable_total", "Records that went to the dead letters.")) {}
 
-  Result<fleet::ActionEvent> read(const bus::Record& record) {
+  // What a batch of records says, by kind.
+  struct Told {
+    std::vector<fleet::ActionEvent> actions;
+    std::vector<fleet::GovernorEvent> governor;
+  };
+  static Status read(const bus::Record& record, Told& told) {
     const auto envelope = record.value
                               ? fleet::parse_cloud_event(*record.value)
                               : Result<fleet::CloudEvent>(ErrorCode::invalid_argument, "the record has no value");
     if (!envelope) return envelope.error();
-    return fleet::action_event_from_json(envelope->data);
+    if (envelope->type == fleet::event_type::governor) {
+      auto event = fleet::governor_event_from_json(envelope->data);
+      if (!event) return event.error();
+      told.governor.push_back(std::move(*event));
+      return {};
+    }
+    auto event = fleet::action_event_from_json(envelope->data);
+    if (!event) return event.error();
+    told.actions.push_back(std::move(*event));
+    return {};
   }
 
   // What cannot be read goes to the dead letters, in the order in which offsets are committed: after it.
@@ -61,16 +75,15 @@ struct Notifier::State {
   }
 
   async::Task<Status> fold_batch(const std::vector<bus::Record>& records) {
-    std::vector<fleet::ActionEvent> events;
+    Told told;
     std::vector<bus::OutRecord> letters;
     for (const bus::Record& r : records) {
-      auto event = read(r);
-      if (event) events.push_back(std::move(*event));
-      else letters.push_back(dead_letter(r, event.error()));
+      if (const Status good = read(r, told); !good) letters.push_back(dead_letter(r, good.error()));
     }
     const Instant now = scheduler.now();
-    std::function<Status(store::Transaction&)> work = [&events, now](store::Transaction& tx) {
-      return repository::fold_actions(tx, events, now);
+    std::function<Status(store::Transaction&)> work = [&told, now](store::Transaction& tx) -> Status {
+      if (const Status folded = repository::fold_actions(tx, told.actions, now); !folded) return folded;
+      return repository::fold_governor(tx, told.governor, now);
     };
     const Status done = co_await store::transact(store, scheduler, work);
     if (!done || letters.empty()) co_return done;

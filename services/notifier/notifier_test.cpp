@@ -106,6 +106,23 @@ TEST_F(NotifierTest, AmtoolSeesThePage) {
   EXPECT_THAT(text, HasSubstr("FleetwardIncident"));
 }
 
+TEST_F(NotifierTest, AStoppedGovernorIsPagedAndResolved) {
+  install();
+  start_alertmanager();
+  fw_->start(config());
+  const fleet::GovernorCondition stop{fleet::GovernorKind::stop_switch, "", "anna", "storm", now()};
+  const auto tell = [&](fleet::GovernorStep step, std::int64_t number) {
+    const fleet::GovernorEvent e{fmt::format("governor.{}", number), number, step, "anna", "storm", now(), stop};
+    fw_->append("governor", fleet::to_json_text({e.id, "/test", std::string(fleet::event_type::governor), "governor",
+                                                 e.time, to_json(e)}));
+  };
+  tell(fleet::GovernorStep::raised, 1);
+  EXPECT_TRUE(wait_for_alert("enforcement is stopped by anna since"));
+  EXPECT_TRUE(wait_for_alert("fleetward governor resume"));
+  tell(fleet::GovernorStep::ended, 2);
+  EXPECT_TRUE(wait_until([&] { return alerts().empty(); })) << "resolved";
+}
+
 TEST_F(NotifierTest, APageIsKeptAlive) {
   install();
   start_alertmanager();
