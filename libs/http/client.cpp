@@ -61,11 +61,12 @@ async::Task<Result<Response>> request(async::Scheduler& scheduler, ClientRequest
   if (url->tls && !options.tls)
     co_return Error(ErrorCode::invalid_argument, "an https address needs to know whom to trust");
   const net::Endpoint to{url->host, url->port};
+  const net::Endpoint at{options.address.empty() ? url->host : options.address, url->port};
   Request message{what.method, url->target, std::move(what.headers), std::move(what.body), {}};
   const std::string bytes = serialize(message, net::to_string(to));
   const bool to_head = what.method == "HEAD";
   std::function<void(std::function<void(Result<Response>)>)> start = [&](std::function<void(Result<Response>)> done) {
-    std::make_shared<Exchange>(scheduler, options, bytes, to_head, std::move(done))->start(to, options, url->tls);
+    std::make_shared<Exchange>(scheduler, options, bytes, to_head, std::move(done))->start(at, options, url->tls);
   };
   Result<Response> result = co_await async::from_callback<Result<Response>>(scheduler, start);
   co_return result;

@@ -16,7 +16,9 @@ struct ClientRequest {
 
 struct ClientOptions {
   std::shared_ptr<const net::TlsContext> tls;  // needed for https: whom to trust; its server name is the URL's host
-  Millis timeout{10'000};                      // for all of it
+  std::string
+      address;  // an IP address to connect to instead of resolving the URL's host, which stays the name asked for
+  Millis timeout{10'000};  // for all of it
   ParserLimits limits{64 << 10, 16 << 20};
 };
 
