@@ -1,0 +1,147 @@
+#include "connect/webhook.hpp"
+
+#include <charconv>
+
+#include "crypto/digest.hpp"
+#include "http/client.hpp"
+#include "net/resolve.hpp"
+
+namespace fleetward::connect {
+namespace {
+
+constexpr std::string_view secret_prefix = "whsec_";
+constexpr std::size_t secret_bytes_min = 24;
+constexpr std::size_t secret_bytes_max = 64;
+constexpr std::size_t answer_bytes_max = 64 << 10;
+constexpr Millis resolve_limit{3'000};
+constexpr std::size_t addresses_tried_max = 3;
+constexpr Millis retry_after_max = std::chrono::hours(1);
+
+// Seconds; the other form, a date, is rare and a backoff of our own does as well.
+std::optional<Millis> retry_after(const http::Response& response) {
+  const std::string* text = http::find_header(response.headers, "Retry-After");
+  if (text == nullptr) return std::nullopt;
+  std::uint32_t seconds = 0;
+  const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (failed != std::errc() || end != text->data() + text->size()) return std::nullopt;
+  return std::min<Millis>(std::chrono::seconds(seconds), retry_after_max);
+}
+
+}  // namespace
+
+Result<std::vector<Bytes>> read_webhook_secrets(std::string_view text) {
+  std::vector<Bytes> secrets;
+  for (const std::string_view line : split(text, '\n')) {
+    const std::string_view word = trim(line);
+    if (word.empty()) continue;
+    const auto key = word.starts_with(secret_prefix) ? from_base64(word.substr(secret_prefix.size()))
+                                                     : Result<Bytes>(ErrorCode::invalid_argument, "");
+    if (!key || key->size() < secret_bytes_min || key->size() > secret_bytes_max) {
+      return Error(
+          ErrorCode::invalid_argument,
+          fmt::format("secret {} is not whsec_ with base64 of {} to {} bytes (make one: echo whsec_$(openssl rand "
+                      "-base64 32))",
+                      secrets.size() + 1, secret_bytes_min, secret_bytes_max));
+    }
+    secrets.push_back(*key);
+  }
+  if (secrets.empty()) return Error(ErrorCode::invalid_argument, "there is no secret");
+  if (secrets.size() > webhook_secrets_max)
+    return Error(ErrorCode::resource_exhausted, fmt::format("there are more than {} secrets", webhook_secrets_max));
+  return secrets;
+}
+
+std::string webhook_signatures(const std::vector<Bytes>& secrets, std::string_view id, std::int64_t seconds,
+                               std::string_view body) {
+  const std::string content = fmt::format("{}.{}.{}", id, seconds, body);
+  std::string out;
+  for (const Bytes& secret : secrets) {
+    out += fmt::format("{}v1,{}", out.empty() ? "" : " ", to_base64(crypto::hmac_sha256(secret, content)));
+  }
+  return out;
+}
+
+WebhookOutcome webhook_outcome(const http::Response& response) {
+  const int status = response.status;
+  if (status >= 200 && status < 300) return {};
+  const std::string said = fmt::format("the webhook answers {}: {}", status, printable(response.body, 200));
+  const auto wait = retry_after(response);
+  if (status == 429) return {Error(ErrorCode::throttled, said), false, true, wait};
+  // A gateway in front of it speaks: behind it nothing is there.
+  const bool is_away = status == 502 || status == 503 || status == 504;
+  if (status >= 500 || status == 408) return {Error(ErrorCode::unavailable, said), false, is_away, wait};
+  if (status >= 300 && status < 400) {
+    return {Error(ErrorCode::failed_precondition, said + " (redirects are not followed: set the new address)"), false,
+            true, wait};
+  }
+  if (status == 410)
+    return {Error(ErrorCode::failed_precondition, said + " (it is gone: take it out of the settings)"), true};
+  // Of the body, and so for good; a wrong secret or path is mended without us hearing of it.
+  const bool is_final = status == 400 || status == 413 || status == 415 || status == 422;
+  return {Error(ErrorCode::invalid_argument, said), is_final, !is_final, wait};
+}
+
+Result<Webhook> Webhook::open(WebhookConfig config) {
+  const Result<http::Url> url = http::parse_url(config.url);
+  if (!url) return url.error().with_context("webhook");
+  if (config.secrets.empty()) return Error(ErrorCode::invalid_argument, "a webhook needs a secret");
+  if (!url->tls && !config.allow_private) {
+    return Error(ErrorCode::invalid_argument,
+                 fmt::format("{}: a webhook on the public internet is https; allow_private is for others",
+                             printable(config.url)));
+  }
+  std::shared_ptr<const net::TlsContext> tls;
+  if (url->tls) {
+    const auto context = http::tls_for(config.url, config.ca_pem);
+    if (!context) return context.error().with_context("whom to trust as " + printable(config.url));
+    tls = *context;
+  }
+  return Webhook(std::move(config), *url, std::move(tls));
+}
+
+// Every one must be good: which of them a connection takes is not for the name's owner to choose.
+async::Task<Result<std::vector<std::string>>> Webhook::addresses(async::Scheduler& scheduler, Millis limit) const {
+  auto found = co_await net::resolve(scheduler, url_.host, std::min(limit, resolve_limit));
+  if (!found) co_return found.error();
+  for (const std::string& one : *found) {
+    if (config_.allow_private || net::is_public_address(one)) continue;
+    co_return Error(
+        ErrorCode::permission_denied,
+        fmt::format("{} leads to {}, which is not of the public internet: set allow_private for it if that is "
+                    "meant",
+                    printable(url_.host), one));
+  }
+  if (found->size() > addresses_tried_max) found->resize(addresses_tried_max);
+  co_return found;
+}
+
+async::Task<WebhookOutcome> Webhook::post(async::Scheduler& scheduler, WebhookMessage message, Millis limit) const {
+  const Instant begun = scheduler.now();
+  const Result<std::vector<std::string>> places = co_await addresses(scheduler, limit);
+  if (!places) co_return WebhookOutcome{places.error(), false, true, std::nullopt};
+  const std::int64_t seconds = to_ms(begun) / 1000;
+  http::ClientRequest request{
+      "POST",
+      config_.url,
+      {{"Content-Type", "application/json"},
+       {"User-Agent", "Fleetward"},
+       {"webhook-id", message.id},
+       {"webhook-timestamp", std::to_string(seconds)},
+       {"webhook-signature", webhook_signatures(config_.secrets, message.id, seconds, message.body)}},
+      std::move(message.body)};
+  http::ClientOptions options;
+  options.tls = tls_;
+  options.limits.body_bytes_max = answer_bytes_max;
+  Result<http::Response> response = Error(ErrorCode::unavailable, "it has no address");
+  for (std::size_t i = 0; i < places->size(); ++i) {
+    // The first may lead nowhere (IPv6 that is not routed): half the time is left for the others.
+    const Millis left = std::max(limit - (scheduler.now() - begun), Millis(1));
+    options.timeout = i + 1 < places->size() ? left / 2 : left;
+    options.address = (*places)[i];
+    response = co_await http::request(scheduler, request, options);
+    if (response.ok()) co_return webhook_outcome(*response);
+  }
+  co_return WebhookOutcome{response.error().with_context("webhook"), false, true, std::nullopt};
+}
+
+}  // namespace fleetward::connect
