@@ -156,6 +156,9 @@ void examine_secrets(const Settings& settings, const std::string& config_file, F
     seen += examine_secret(folder + name, true, findings) ? 1U : 0U;
   }
   seen += examine_secret(folder + "/pki/root.key", false, findings) ? 1U : 0U;  // may have been moved away
+  for (const WebhookSettings& webhook : settings.notifier.webhooks) {
+    seen += examine_secret(webhook.secret_file, true, findings) ? 1U : 0U;
+  }
   struct stat facts {};
   if (::stat(folder.c_str(), &facts) == 0 && (facts.st_mode & 077) != 0) {
     findings.warn(folder, fmt::format("mode {:o}: others may look into it", facts.st_mode & 07777),

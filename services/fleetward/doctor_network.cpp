@@ -5,9 +5,11 @@
 #include <sys/timex.h>
 
 #include <algorithm>
+#include <array>
 #include <ctime>
 
 #include "core/text.hpp"
+#include "net/resolve.hpp"
 #include "services/fleetward/doctor.hpp"
 #include "services/fleetward/fetch.hpp"
 #include "services/fleetward/files.hpp"
@@ -117,6 +119,29 @@ std::string authorities_for(const Settings& settings, const std::string& url) {
   return url.starts_with("https://") ? read_authorities(settings.notifier.alertmanager_ca_file).value_or("") : "";
 }
 
+// Nothing is sent to it: that would be a message.
+void examine_webhook(const WebhookSettings& webhook, Findings& findings) {
+  const Result<http::Url> url = http::parse_url(webhook.url);
+  if (!url) return;  // told as a wrong setting
+  addrinfo* found = nullptr;
+  const int failed = ::getaddrinfo(url->host.c_str(), nullptr, nullptr, &found);
+  std::string refused;
+  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
+    std::array<char, NI_MAXHOST> text{};
+    if (::getnameinfo(at->ai_addr, at->ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) != 0) continue;
+    if (!webhook.allow_private && !net::is_public_address(text.data())) refused = text.data();
+  }
+  if (found != nullptr) ::freeaddrinfo(found);
+  if (failed != 0) {
+    findings.fail("webhook", fmt::format("{}: {}", webhook.url, ::gai_strerror(failed)), "set up its name, or its url");
+  } else if (!refused.empty()) {
+    findings.fail("webhook", fmt::format("{} leads to {}, a private address", webhook.url, refused),
+                  "set allow_private for it if that is meant");
+  } else {
+    findings.ok("webhook", webhook.url + " has an address that may be used");
+  }
+}
+
 }  // namespace
 
 void examine_ports(const Settings& settings, bool is_running, Findings& findings) {
@@ -154,9 +179,10 @@ void examine_clock(const Settings& settings, Findings& findings) {
 
 void examine_pagers(const Settings& settings, Findings& findings) {
   findings.begin("pages");
-  if (settings.notifier.alertmanagers.empty()) {
-    findings.warn("receivers", "there is none", "set notifier.alertmanagers: nobody is woken");
+  if (settings.notifier.alertmanagers.empty() && settings.notifier.webhooks.empty()) {
+    findings.warn("receivers", "there is none", "set notifier.alertmanagers or notifier.webhooks: nobody is woken");
   }
+  for (const WebhookSettings& webhook : settings.notifier.webhooks) examine_webhook(webhook, findings);
   Fetcher fetcher;
   for (std::string url : settings.notifier.alertmanagers) {
     while (url.ends_with('/')) url.pop_back();

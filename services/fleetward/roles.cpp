@@ -86,6 +86,11 @@ Result<runtime::Module> make_notifier(const Parts& parts) {
     if (!trusted) return trusted.error().with_context("notifier.alertmanager_ca_file");
     config.alertmanager_ca_pem = *trusted;
   }
+  for (const WebhookSettings& webhook : s.webhooks) {
+    Result<connect::WebhookConfig> made = webhook_config(webhook);
+    if (!made) return made.error().with_context("notifier.webhooks");
+    config.webhooks.push_back(std::move(*made));
+  }
   config.link_base = s.link_base;
   if (config.link_base.empty()) config.link_base = fmt::format("https://{}:{}/v1/incidents/", api.address, api.port);
   const auto service = std::make_shared<notifier::Notifier>(std::move(config), parts.store, parts.bus,

@@ -80,11 +80,30 @@ config::Section describe_responder(ResponderSettings& c) {
   return s;
 }
 
+config::Section describe_webhook(WebhookSettings& c) {
+  config::Section s("webhook", "A receiver of signed messages (Standard Webhooks), one a change of an incident");
+  s.text("url", c.url, "Where to post; https, unless allow_private is set. Shown in logs: secrets do not belong in it",
+         2048);
+  s.text("secret_file", c.secret_file,
+         "File (0600) with whsec_ secrets, one a line; each signs, so that one can be changed");
+  s.text("ca_file", c.ca_file, "PEM file of the authorities to trust; empty: the system's");
+  s.boolean("allow_private", c.allow_private, "Its address may be one of a private network, and its URL plain http");
+  s.check([&c]() -> Status {
+    const Result<connect::WebhookConfig> config = webhook_config(c);
+    if (!config) return config.error();
+    const auto opened = connect::Webhook::open(*config);
+    return opened.ok() ? Status() : Status(opened.error());
+  });
+  return s;
+}
+
 config::Section describe_notifier(NotifierSettings& c) {
   config::Section s("notifier", "Pages to people");
   s.list("alertmanagers", c.alertmanagers, "Base URLs of Alertmanager instances; each gets every page", 16);
   s.text("alertmanager_ca_file", c.alertmanager_ca_file,
          "PEM file of the authorities to trust where their address is https; empty: the system's");
+  s.records("webhooks", c.webhooks, "Receivers of signed messages; each gets every change of an incident once", 16,
+            &describe_webhook);
   s.text("link_base", c.link_base, "Base URL of the links in pages; empty: the API's own", 1024);
   s.check([&c]() -> Status {
     for (const std::string& url : c.alertmanagers) {
@@ -116,6 +135,23 @@ config::Config describe(Settings& settings) {
   config.add(describe_responder(settings.responder));
   config.add(describe_notifier(settings.notifier));
   config.add(describe_operations(settings.operations));
+  return config;
+}
+
+Result<connect::WebhookConfig> webhook_config(const WebhookSettings& settings) {
+  connect::WebhookConfig config{.url = settings.url, .allow_private = settings.allow_private};
+  if (settings.url.empty()) return Error(ErrorCode::invalid_argument, "url is missing");
+  if (settings.secret_file.empty()) return Error(ErrorCode::invalid_argument, "secret_file is missing");
+  const Result<std::string> text = read_secret_file(settings.secret_file);
+  if (!text) return text.error().with_context("secret_file");
+  auto secrets = connect::read_webhook_secrets(*text);
+  if (!secrets) return secrets.error().with_context("secret_file");
+  config.secrets = std::move(*secrets);
+  if (settings.url.starts_with("https://")) {
+    const Result<std::string> trusted = read_authorities(settings.ca_file);
+    if (!trusted) return trusted.error().with_context("ca_file");
+    config.ca_pem = *trusted;
+  }
   return config;
 }
 

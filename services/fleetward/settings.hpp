@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/config.hpp"
+#include "connect/webhook.hpp"
 #include "core/result.hpp"
 #include "fleet/names.hpp"
 #include "respond/playbook.hpp"
@@ -58,9 +59,17 @@ struct ResponderSettings {
   Millis verify_limit{10'000};
 };
 
+struct WebhookSettings {
+  std::string url;
+  std::string secret_file;
+  std::string ca_file;
+  bool allow_private = false;
+};
+
 struct NotifierSettings {
   std::vector<std::string> alertmanagers;
   std::string alertmanager_ca_file;
+  std::vector<WebhookSettings> webhooks;
   std::string link_base;
 };
 
@@ -84,6 +93,9 @@ struct Settings {
 
 // The description over `settings`, which must outlive it.
 config::Config describe(Settings& settings);
+
+// With its secrets read, and whom to trust.
+Result<connect::WebhookConfig> webhook_config(const WebhookSettings& settings);
 
 // The playbook of `path`; an empty path is an empty playbook.
 Result<respond::Playbook> read_playbook(const std::string& path);

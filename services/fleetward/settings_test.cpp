@@ -99,6 +99,21 @@ TEST(SettingsTest, PagersThatCannotWorkAreToldBeforeTheStart) {
   EXPECT_EQ(told("--notifier.alertmanagers=https://pager"), "");
 }
 
+TEST(SettingsTest, AWebhookNeedsASecretOfItsOwn) {
+  const std::string secret = testing::TempDir() + "webhook_secret_" + std::to_string(::getpid());
+  ASSERT_TRUE(write_file(secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", Secrecy::secret));
+  const auto checked = [&](const std::string& webhook) {
+    return run({"run", "all", "--check-config", "--notifier.webhooks=[" + webhook + "]"}).err;
+  };
+  EXPECT_EQ(checked(R"({"url":"https://x.test/hook","secret_file":")" + secret + "\"}"), "");
+  EXPECT_THAT(checked(R"({"url":"https://x.test/hook"})"), HasSubstr("item 1: secret_file is missing"));
+  EXPECT_THAT(checked(R"({"url":"http://x.test/hook","secret_file":")" + secret + "\"}"), HasSubstr("allow_private"));
+  EXPECT_EQ(checked(R"({"url":"http://x.test","allow_private":true,"secret_file":")" + secret + "\"}"), "");
+  std::filesystem::permissions(secret, std::filesystem::perms::others_read, std::filesystem::perm_options::add);
+  EXPECT_THAT(checked(R"({"url":"https://x.test","secret_file":")" + secret + "\"}"), HasSubstr("chmod 600"));
+  std::remove(secret.c_str());
+}
+
 TEST(FilesTest, WhomToTrustIsTheFileElseTheSystem) {
   EXPECT_THAT(*read_authorities(""), HasSubstr("BEGIN CERTIFICATE")) << "ca-certificates is among what is installed";
   EXPECT_FALSE(read_authorities("/nowhere"));

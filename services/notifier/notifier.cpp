@@ -7,6 +7,7 @@
 #include "fleet/topics.hpp"
 #include "log/log.hpp"
 #include "repository/incident_repository.hpp"
+#include "services/notifier/webhook_pager.hpp"
 
 namespace fleetward::notifier {
 namespace {
@@ -30,6 +31,7 @@ struct Notifier::State {
         bus(b),
         scheduler(sch),
         scope(sch, "notifier"),
+        metrics(m),
         delivered(
             m.counter("fleetward_notifier_pages_total", "Pages by what became of them.", {{"result", "delivered"}})),
         failed(m.counter("fleetward_notifier_pages_total", "Pages by what became of them.", {{"result", "failed"}})),
@@ -196,11 +198,13 @@ struct Notifier::State {
   bus::Bus& bus;
   async::Scheduler& scheduler;
   async::Scope scope;
+  metrics::Registry& metrics;
   metrics::Counter& delivered;
   metrics::Counter& failed;
   metrics::Counter& unreadable;
   std::unique_ptr<bus::Consumer> actions;
   std::vector<store::Listener*> listeners;
+  std::vector<std::unique_ptr<WebhookPager>> webhooks;
 };
 
 Notifier::Notifier(NotifierConfig config, store::Store& store, bus::Bus& bus, async::Scheduler& scheduler,
@@ -215,6 +219,12 @@ Status Notifier::start() {
     if (!receiver) return receiver.error().with_context("notifier");
     receivers.push_back(std::move(*receiver));
   }
+  std::vector<connect::Webhook> webhooks;
+  for (const connect::WebhookConfig& config : state_->config.webhooks) {
+    auto receiver = connect::Webhook::open(config);
+    if (!receiver) return receiver.error().with_context("notifier");
+    webhooks.push_back(std::move(*receiver));
+  }
   Status started;
   async::run_on(state_->scheduler, [&] {
     State* state = state_.get();
@@ -228,6 +238,12 @@ Status Notifier::start() {
     state->scope.spawn("consume", state->consume());
     state->scope.spawn("prune", state->prune());
     for (const auto& receiver : receivers) state->scope.spawn("page", state->page(receiver));
+    for (connect::Webhook& receiver : webhooks) {
+      state->webhooks.push_back(
+          std::make_unique<WebhookPager>(std::move(receiver), WebhookPagerConfig{.link_base = state->config.link_base},
+                                         state->store, state->scheduler, state->scope, state->metrics));
+      state->scope.spawn("webhook", state->webhooks.back()->run());
+    }
   });
   return started;
 }
@@ -237,9 +253,13 @@ void Notifier::stop(Millis limit) {
     state->scope.request_stop();
     if (state->actions) state->actions->wake();
     for (store::Listener* l : state->listeners) l->wake();
+    for (const auto& webhook : state->webhooks) webhook->wake();
   });
   if (!state_->scope.join(limit)) log::error("notifier_did_not_stop", {});
-  async::run_on(state_->scheduler, [this] { state_->actions.reset(); });
+  async::run_on(state_->scheduler, [this] {
+    state_->actions.reset();
+    state_->webhooks.clear();
+  });
 }
 
 }  // namespace fleetward::notifier

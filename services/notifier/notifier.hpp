@@ -1,9 +1,9 @@
 // The notifier role: incidents out of actions, pages out of incidents.
 //
 // Action events are folded into incidents in one transaction a batch, offsets after. A page is sent when its incident
-// changed, again each minute while it is open, and resolved when it is closed; what was sent is noted afterwards, so a
-// crash in between repeats a page that the receiver knows by its identity. Lives on its scheduler; start() and stop()
-// from another thread.
+// changed, again each minute while it is open, and resolved when it is closed (a webhook gets each change once); what
+// was sent is noted afterwards, so a crash in between repeats a page that the receiver knows by its identity. Lives on
+// its scheduler; start() and stop() from another thread.
 #pragma once
 
 #include <memory>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bus/bus.hpp"
+#include "connect/webhook.hpp"
 #include "metrics/metrics.hpp"
 #include "store/store.hpp"
 
@@ -18,9 +19,10 @@ namespace fleetward::notifier {
 
 struct NotifierConfig {
   std::string instance = "notifier-1";
-  std::vector<std::string> alertmanagers;  // base URLs; each gets every page
-  std::string alertmanager_ca_pem;         // whom to trust where their address is https
-  std::string link_base;                   // in front of the incident's id; may be empty
+  std::vector<std::string> alertmanagers;        // base URLs; each gets every page
+  std::string alertmanager_ca_pem;               // whom to trust where their address is https
+  std::vector<connect::WebhookConfig> webhooks;  // each gets every change of an incident once
+  std::string link_base;                         // in front of the incident's id; may be empty
   Millis refresh{60'000};
   Millis alert_lifetime{240'000};  // a missed refresh or two does not resolve it
 };
