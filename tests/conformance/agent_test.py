@@ -65,47 +65,46 @@ class Agent:
         wait_for(what, is_so, 40)
 
 
-@pytest.mark.parametrize("form", ["json"])
-def test_its_reports_are_accepted(server, form):
-    with Agent(server, form=form) as agent:
-        agent.wait_for("two accepted reports", lambda: len(agent.replies("accepted")) >= 2)
-        assert not agent.replies("rejected")
-        for answer in agent.replies("accepted"):
-            assert answer["status"] == "ACCEPTED" and answer["thingName"] == "agent" and "statusDetails" not in answer
-        ids = [a["reportId"] for a in agent.replies("accepted")]
-        assert ids == sorted(set(ids)) and all(isinstance(i, int) for i in ids)
+@pytest.fixture(scope="module")
+def agent(server):
+    """One that reports a custom metric too, for the tests of JSON, in their order."""
+    with Agent(server, "-cm") as agent:
+        yield agent
 
 
-def test_what_its_collector_saw_is_what_is_judged(server):
+def test_its_reports_are_accepted(agent):
+    agent.wait_for("two accepted reports", lambda: len(agent.replies("accepted")) >= 2)
+    assert not agent.replies("rejected")
+    for answer in agent.replies("accepted"):
+        assert answer["status"] == "ACCEPTED" and answer["thingName"] == "agent"
+    ids = [a["reportId"] for a in agent.replies("accepted")]
+    assert ids == sorted(set(ids)) and all(isinstance(i, int) for i in ids)
+
+
+def test_its_custom_metric(server, agent):
+    assert "cpu_usage" in json.dumps(agent.replies("accepted")[0]["statusDetails"]), "not defined yet"
+    server.aws("create-custom-metric", "--metric-name", "cpu_usage", "--metric-type", "number", "--client-request-token", "t")
+    agent.wait_for("a report without a hint", lambda: [a for a in agent.replies("accepted") if "statusDetails" not in a])
+
+
+def test_what_its_collector_saw_is_what_is_judged(server, agent):
     """Our own gateway's port is one that really listens on this machine."""
     server.request("PUT", "/v1/profiles/agents", {
         "behaviors": [{"name": "not-a-gateway", "metric": "aws:listening-tcp-ports", "suppressAlerts": True,
                        "criteria": {"comparisonOperator": "not-in-port-set", "value": {"ports": [443]}}}],
         "targets": ["group/agents"]})
-    with Agent(server) as agent:
-        agent.wait_for("an accepted report", lambda: agent.replies("accepted"))
-        active = wait_for("its alarm", lambda: server.aws("list-active-violations", "--thing-name", "agent")["activeViolations"])
+    active = wait_for("its alarm", lambda: server.aws("list-active-violations", "--thing-name", "agent")["activeViolations"])
     assert active[0]["behavior"]["name"] == "not-a-gateway" and 443 in active[0]["lastViolationValue"]["ports"]
 
 
-def test_its_custom_metric(server):
-    with Agent(server, "-cm") as agent:
-        agent.wait_for("the hint", lambda: agent.replies("accepted"))
-        assert "cpu_usage" in json.dumps(agent.replies("accepted")[0]["statusDetails"]), "not defined yet"
-        server.aws("create-custom-metric", "--metric-name", "cpu_usage", "--metric-type", "number", "--client-request-token", "t")
-        agent.wait_for("a report without a hint", lambda: [a for a in agent.replies("accepted") if "statusDetails" not in a])
-
-
-def test_it_comes_back_by_itself(server):
-    with Agent(server) as agent:
-        agent.wait_for("an accepted report", lambda: agent.replies("accepted"))
-        server.cli("things", "quarantine", "agent", "--reason", "conformance")
-        agent.wait_for("the interruption", lambda: "Connection interrupted" in agent.told)
-        server.cli("things", "release", "agent", "--reason", "conformance")
-        agent.wait_for("its return", lambda: "Connection resumed. return_code: 0" in agent.told)
-        agent.wait_for("its subscriptions", lambda: "Resubscribe results: " in agent.told)
-        before = len(agent.replies("accepted"))
-        agent.wait_for("reports after it", lambda: len(agent.replies("accepted")) > before)
+def test_it_comes_back_by_itself(server, agent):
+    server.cli("things", "quarantine", "agent", "--reason", "conformance")
+    agent.wait_for("the interruption", lambda: "Connection interrupted" in agent.told)
+    server.cli("things", "release", "agent", "--reason", "conformance")
+    agent.wait_for("its return", lambda: "Connection resumed. return_code: 0" in agent.told)
+    agent.wait_for("its subscriptions", lambda: "Resubscribe results: " in agent.told)
+    before = len(agent.replies("accepted"))
+    agent.wait_for("reports after it", lambda: len(agent.replies("accepted")) > before)
 
 
 @pytest.mark.parametrize("names", [[], ["--short-names"]])

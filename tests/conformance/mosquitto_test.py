@@ -33,7 +33,7 @@ def subscriber(server, version, *more):
 
 
 @VERSIONS
-@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("qos", [0, 1, 2])
 @pytest.mark.parametrize("tls", ["tlsv1.2", "tlsv1.3"])
 def test_a_report_is_accepted(server, version, qos, tls):
     report_id = int(time.time() * 1000)
@@ -45,6 +45,17 @@ def test_a_report_is_accepted(server, version, qos, tls):
 def test_a_bad_report_is_rejected(server, version):
     answer = ask(server, version, '{"header":{"report_id":7,"version":"1.0"}}', "rejected")
     assert answer["status"] == "REJECTED" and answer["reportId"] == 7
+
+
+def test_a_retained_will_of_the_version_that_cannot_be_told_does_no_harm(server):
+    report_id = int(time.time() * 1000)
+    answer = ask(server, "311", report(report_id), "accepted", "--will-topic", "fleet/gone", "--will-payload", "gone", "--will-retain")
+    assert answer["reportId"] == report_id
+
+
+def test_a_retained_will_is_refused_as_the_server_said_it_would(server):
+    with pytest.raises(AssertionError, match="Retain not supported"):
+        ask(server, "5", report(1), "accepted", "--will-topic", "fleet/gone", "--will-payload", "gone", "--will-retain")
 
 
 @VERSIONS

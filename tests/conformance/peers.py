@@ -27,14 +27,16 @@ def compile_paho_c():
     assert made.returncode == 0, made.stderr
 
 
-# name: (command, the CONNACK code 5 of MQTT 3.1.1 as the client shows it)
+PYTHON = sys.executable
+# name: (command, the CONNACK code 5 of MQTT 3.1.1 as the client shows it, the QoS levels that it publishes with)
 KINDS = {
-    "paho-python-1": ([sys.executable, str(CLIENTS / "paho_client.py"), "--style", "1"], 5),
+    "paho-python-1": ([PYTHON, str(CLIENTS / "paho_client.py"), "--style", "1"], 5, (1, 0, 2)),
     # Style 2 shows all codes as those of MQTT 5.
-    "paho-python-2": ([sys.executable, str(CLIENTS / "paho_client.py"), "--style", "2"], 135),
-    "paho-c": ([str(PAHO_C)], 5),
-    "mqttjs": (["node", str(CLIENTS / "mqttjs_client.js")], 5),
-    "awsiot": ([sys.executable, str(CLIENTS / "awsiot_client.py")], 5),
+    "paho-python-2": ([PYTHON, str(CLIENTS / "paho_client.py"), "--style", "2"], 135, (1, 0, 2)),
+    "paho-c": ([str(PAHO_C)], 5, (1, 0, 2)),
+    "mqttjs": (["node", str(CLIENTS / "mqttjs_client.js")], 5, (1, 0, 2)),
+    # AWS's broker takes no QoS 2, and its SDK sends none.
+    "awsiot": ([PYTHON, str(CLIENTS / "awsiot_client.py")], 5, (1, 0)),
 }
 ALL = [(kind, version) for kind in KINDS for version in ("311", "5")]
 
@@ -48,10 +50,11 @@ class Peer:
 
     def __init__(self, server, kind, version, keep_alive=60, will=None, once=False, keep_session=False, thing=None):
         self.kind, self.version = kind, version
+        command, self.refusal_311, self.qos = KINDS[kind]
         self.thing = thing or thing_of(kind, version)
         self.topic = f"$aws/things/{self.thing}/defender/metrics/json"
         folder = server.devices / self.thing
-        command = [*KINDS[kind][0], "--host", "localhost", "--port", str(server.mqtt_port), "--ca", str(server.ca),
+        command = [*command, "--host", "localhost", "--port", str(server.mqtt_port), "--ca", str(server.ca),
                    "--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem"), "--id", self.thing,
                    "--version", version, "--keep-alive", str(keep_alive)]
         if kind == "awsiot":

@@ -30,7 +30,7 @@ class Three:
         will = {"will": mqtt.Will(args.will, mqtt.QoS.AT_LEAST_ONCE, b"gone", False)} if args.will else {}
         self.connection = mqtt_connection_builder.mtls_from_path(
             cert_filepath=args.cert, pri_key_filepath=args.key, ca_filepath=args.ca, endpoint=args.host, port=args.port,
-            client_id=args.id, clean_session=not args.keep_session, keep_alive_secs=args.keep_alive, ping_timeout_ms=900,
+            client_id=args.id, clean_session=not args.keep_session, keep_alive_secs=args.keep_alive, ping_timeout_ms=args.keep_alive * 600,
             reconnect_min_timeout_secs=1, reconnect_max_timeout_secs=1, on_connection_interrupted=self.interrupted,
             on_connection_resumed=self.resumed, on_connection_failure=self.failed, **will)
         self.connection.on_message(lambda topic, payload, dup, qos, retain, **_:
@@ -77,7 +77,7 @@ class Five:
             will=mqtt5.PublishPacket(topic=args.will, payload=b"gone", qos=mqtt5.QoS.AT_LEAST_ONCE) if args.will else None)
         self.client = mqtt5_client_builder.mtls_from_path(
             cert_filepath=args.cert, pri_key_filepath=args.key, ca_filepath=args.ca, endpoint=args.host, port=args.port,
-            connect_options=options, session_behavior=keep, ping_timeout_ms=900,
+            connect_options=options, session_behavior=keep, ping_timeout_ms=args.keep_alive * 600,
             min_reconnect_delay_ms=500, max_reconnect_delay_ms=1000,
             on_lifecycle_connection_success=lambda d: tell("connected", session=d.connack_packet.session_present),
             on_lifecycle_connection_failure=self.failed, on_lifecycle_disconnection=self.lost,
@@ -109,7 +109,7 @@ class Five:
 
     def publish(self, topic, qos, payload):
         future = self.client.publish(mqtt5.PublishPacket(topic=topic, payload=payload.encode(), qos=mqtt5.QoS(qos)))
-        told(future, "sent", lambda r: {"code": int(r.puback.reason_code) if r.puback else 0})
+        told(future, "sent", lambda r: {"code": int(r.puback.reason_code) if r.puback and r.puback.reason_code else 0})
 
     def leave(self):
         self.client.stop()
