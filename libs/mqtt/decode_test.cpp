@@ -48,5 +48,31 @@ TEST(Decode, RefusesMalformedPackets) {
       << "bytes behind";
 }
 
+TEST(Decode, ConnectFlagsAgreeWithThePayload) {
+  const auto code = [](int level, int flags, const std::string& behind) {
+    const std::string packet =
+        wire(0x10, text("MQTT") + std::string{static_cast<char>(level), static_cast<char>(flags), 0, 10} +
+                       (level == 5 ? list("") : "") + text("c") + behind);
+    Failure failure;
+    decode_connect(*next_frame(as_bytes(packet), 1 << 16, failure), failure);
+    return failure.reason_code;
+  };
+  for (const int level : {4, 5}) {
+    const std::string properties = level == 5 ? list("") : "";
+    EXPECT_EQ(code(level, 0x02, ""), reason::success);
+    EXPECT_EQ(code(level, 0x0A, ""), reason::malformed_packet) << "will QoS without a will";
+    EXPECT_EQ(code(level, 0x22, ""), reason::malformed_packet) << "will retain without a will";
+    EXPECT_EQ(code(level, 0x1E, properties + text("w") + text("p")), reason::malformed_packet) << "will QoS 3";
+    EXPECT_EQ(code(level, 0x06, properties + text("w") + text("p")), reason::success);
+    EXPECT_EQ(code(level, 0x06, properties + text("w")), reason::malformed_packet) << "no will message";
+    EXPECT_EQ(code(level, 0x06, properties + text("w/#") + text("p")), reason::topic_name_invalid);
+    EXPECT_EQ(code(level, 0xC2, text("user") + text("password")), reason::success);
+    EXPECT_EQ(code(level, 0x82, ""), reason::malformed_packet) << "no user name";
+    EXPECT_EQ(code(level, 0xC2, text("user")), reason::malformed_packet) << "no password";
+    EXPECT_EQ(code(level, 0x02, text("user")), reason::malformed_packet) << "a user name without its flag";
+    EXPECT_EQ(code(level, 0x42, text("password")), level == 5 ? reason::success : reason::malformed_packet);
+  }
+}
+
 }  // namespace
 }  // namespace fleetward::mqtt

@@ -205,9 +205,9 @@ void ServerSession::disconnect(std::uint8_t reason_code, std::string_view words)
 void ServerSession::fail(const Failure& failure) {
   if (state_ == State::ended) return;
   if (state_ == State::connected) {
-    disconnect(failure.reason_code);
+    disconnect(failure.reason_code, failure.text);
   } else if (version_ == Version::v5 || failure.reason_code == reason::unsupported_protocol_version) {
-    refuse(failure.reason_code);
+    refuse(failure.reason_code, {}, failure.text);
   }
   state_ = State::ended;
   ending_.by = ended_by(failure.reason_code);

@@ -48,6 +48,14 @@ inline std::string publish_5(std::string_view topic, std::string_view properties
               text(topic) + (qos > 0 ? u16(packet_id) : "") + list(properties) + std::string(payload));
 }
 
+// The reason code of the DISCONNECT that is all of the output; 0xFF when it is not.
+inline std::uint8_t cut_code(std::string_view output) {
+  Failure failure;
+  const auto frame = next_frame(as_bytes(output), 1 << 20, failure);
+  if (!frame || frame->type != PacketType::disconnect || frame->whole.size() != output.size()) return 0xFF;
+  return frame->body.empty() ? reason::success : frame->body[0];
+}
+
 class Recorder : public ServerSession::Handler {
  public:
   void on_connect(const Connect& packet) override {

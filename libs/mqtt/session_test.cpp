@@ -155,6 +155,114 @@ TEST_P(SessionTest, ASecondConnectEnds) {
   EXPECT_TRUE(session_.ended());
 }
 
+// ---- what ends a connection, whatever the version
+
+class RefusalTest : public SessionTest {
+ protected:
+  // The session ends when it gets this after its CONNECT; in 5 it says so with the code.
+  void expect_refused(const std::string& packet, std::uint8_t code) {
+    Recorder recorder;
+    ServerSession session(recorder, limits(), now_);
+    recorder.session = &session;
+    session.feed(as_bytes(encode_connect({GetParam(), "dev1", 10, true})), now_);
+    output_ = session.take_output();
+    session.feed(as_bytes(packet), now_);
+    EXPECT_TRUE(session.ended()) << to_hex(as_bytes(packet));
+    EXPECT_EQ(cut_code(session.take_output()), GetParam() == Version::v5 ? code : 0xFF) << to_hex(as_bytes(packet));
+    EXPECT_TRUE(recorder.publishes.empty());
+  }
+  // With an empty property list where 5 has one.
+  std::string properties() const { return GetParam() == Version::v5 ? list("") : ""; }
+};
+INSTANTIATE_TEST_SUITE_P(Versions, RefusalTest, ::testing::Values(Version::v311, Version::v5), version_name);
+
+TEST_P(RefusalTest, ReservedHeaderFlags) {
+  const std::string filter = u16(1) + properties() + text("f");
+  for (const int flags : {0, 1, 3, 10}) {
+    expect_refused(wire(0x80 | flags, filter + std::string(1, '\0')), reason::malformed_packet);
+    expect_refused(wire(0xA0 | flags, filter), reason::malformed_packet);
+    expect_refused(wire(0x60 | flags, u16(1)), reason::malformed_packet);
+  }
+  for (const int first : {0x41, 0x52, 0x74}) expect_refused(wire(first, u16(1)), reason::malformed_packet);
+  for (const int first : {0xC1, 0xE1, 0x00}) expect_refused(wire(first, ""), reason::malformed_packet);
+}
+
+TEST_P(RefusalTest, PublishesThatCannotBe) {
+  expect_refused(wire(0x36, text("t") + u16(1) + properties()), reason::malformed_packet);
+  expect_refused(wire(0x38, text("t") + properties()), reason::malformed_packet);
+  expect_refused(wire(0x30, text("") + properties()), reason::protocol_error);
+  expect_refused(wire(0x30, text("a/#") + properties()), reason::topic_name_invalid);
+  expect_refused(wire(0x32, text("t") + u16(0) + properties()), reason::protocol_error);
+  expect_refused(wire(0x34, text("t") + u16(0) + properties()), reason::protocol_error);
+  expect_refused(wire(0x30, text(std::string("a\0b", 3)) + properties()), reason::malformed_packet);
+}
+
+TEST_P(RefusalTest, SubscriptionsThatCannotBe) {
+  expect_refused(wire(0x82, u16(1) + properties()), reason::protocol_error);
+  expect_refused(wire(0xA2, u16(1) + properties()), reason::protocol_error);
+  expect_refused(wire(0x82, u16(0) + properties() + text("f") + std::string(1, '\0')), reason::protocol_error);
+  expect_refused(wire(0xA2, u16(0) + properties() + text("f")), reason::protocol_error);
+  expect_refused(wire(0x82, u16(1) + properties() + text("f")), reason::malformed_packet);
+  expect_refused(wire(0x82, u16(1) + properties() + text("f") + "\x80"), reason::malformed_packet);
+}
+
+TEST_P(RefusalTest, AnAuth) {
+  expect_refused(wire(0xF0, ""), GetParam() == Version::v5 ? reason::protocol_error : reason::malformed_packet);
+}
+
+TEST_P(SessionTest, WildcardAndSharedFiltersGetNoSubscriptionIn311) {
+  if (GetParam() == Version::v5) return;  // there it was told, and they end the session
+  connect();
+  for (const std::string filter : {"a/+", "#", "$share/g/a", "a#"}) {
+    feed(encode_subscribe(GetParam(), 4, filter, 1));
+    const auto out = frames();
+    EXPECT_EQ(as_text(out.at(0).body), std::string_view("\x00\x04\x80", 3)) << filter;
+  }
+  feed(encode_subscribe(GetParam(), 5, "r", 2));
+  EXPECT_EQ(as_text(frames().at(0).body), std::string_view("\x00\x05\x01", 3));
+}
+
+TEST_P(SessionTest, AnUnsubscribeIsAnsweredWhetherItFoundAnythingOrNot) {
+  connect();
+  const std::string properties = GetParam() == Version::v5 ? list("") : "";
+  feed(encode_subscribe(GetParam(), 1, "a", 1));
+  frames();
+  feed(wire(0xA2, u16(6) + properties + text("a") + text("b")));
+  const auto out = frames();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(out[0].type, PacketType::unsuback);
+  EXPECT_EQ(out[0].body[1], 6);
+  EXPECT_FALSE(session_.publish("a", "x"));
+}
+
+TEST_P(SessionTest, ANameIsWantedOfWhoWantsItsSessionKeptIn311) {
+  feed(encode_connect({GetParam(), "", 10, false}));
+  const auto out = frames();
+  Failure failure;
+  EXPECT_EQ(decode_connack(out.at(0), GetParam(), failure)->code, GetParam() == Version::v5 ? 0 : 2);
+  EXPECT_EQ(session_.ended(), GetParam() == Version::v311);
+}
+
+TEST_P(SessionTest, AnUnknownLevelIsAnsweredAndAMalformedConnectIn311IsNot) {
+  feed(wire(0x10, text("MQIsdp") + std::string{3, 2, 0, 10} + text("dev1")));
+  EXPECT_EQ(session_.take_output(), std::string("\x20\x02\x00\x01", 4));
+  EXPECT_TRUE(session_.ended());
+  Recorder recorder;
+  ServerSession session(recorder, limits(), now_);
+  session.feed(as_bytes(wire(0x10, text("MQTT") + std::string{4, 3, 0, 10} + text("dev1"))), now_);
+  EXPECT_TRUE(session.ended());
+  EXPECT_FALSE(session.has_output());
+}
+
+TEST_P(SessionTest, WhatFollowsARefusedConnectIsNotHeard) {
+  recorder_.accept_at_once = false;
+  feed(encode_connect({GetParam(), "dev1", 10, true}) + encode_publish(GetParam(), "t", "x", 1, 1));
+  session_.refuse(reason::not_authorized);
+  feed(encode_publish(GetParam(), "t", "x", 1, 2));
+  EXPECT_TRUE(recorder_.publishes.empty());
+  EXPECT_TRUE(session_.ended());
+}
+
 TEST_P(SessionTest, NoPrefixOrMutationOfGoodPacketsBreaksIt) {
   const std::string good = encode_connect({GetParam(), "dev1", 10, true}) + encode_subscribe(GetParam(), 1, "a/b", 1) +
                            encode_publish(GetParam(), "a/b", "payload", 1, 7) + encode_disconnect(GetParam(), 0);

@@ -205,6 +205,18 @@ TEST_P(SessionV5Test, ACodeThatNoPubackMayCarryIsReplaced) {
   EXPECT_EQ(frames().at(0).body[2], reason::unspecified_error);
 }
 
+TEST_P(SessionV5Test, ADisconnectSaysWhy) {
+  connect_5("");
+  feed(wire(0x36, ""));
+  const auto out = frames();
+  Failure failure;
+  const auto disconnect = decode_disconnect(out.at(0), Version::v5, failure);
+  ASSERT_TRUE(disconnect) << failure.text;
+  EXPECT_EQ(disconnect->reason_code, reason::malformed_packet);
+  EXPECT_EQ(disconnect->properties.reason_string, "QoS 3");
+  EXPECT_FALSE(disconnect->properties.session_expiry_interval.has_value());
+}
+
 // ---- PUBLISH
 
 TEST_P(SessionV5Test, ATopicAliasStandsForItsTopic) {
@@ -298,7 +310,7 @@ TEST_P(SessionV5Test, WhatWasAnnouncedAsNotAvailableEndsWithItsCode) {
     const std::string packet =
         wire(0x82, u16(1) + list(properties) + text(filter) + std::string(1, static_cast<char>(options)));
     session.feed(as_bytes(packet), now_);
-    EXPECT_EQ(session.take_output(), encode_disconnect(Version::v5, code)) << filter;
+    EXPECT_EQ(cut_code(session.take_output()), code) << filter;
   }
 }
 
@@ -387,7 +399,7 @@ TEST_P(SessionV5Test, PacketsThatOnlyServersSendEnd) {
     session.feed(as_bytes(connect_packet("")), now_);
     output_ = session.take_output();
     session.feed(as_bytes(wire(first, "")), now_);
-    EXPECT_EQ(session.take_output(), encode_disconnect(Version::v5, reason::protocol_error)) << first;
+    EXPECT_EQ(cut_code(session.take_output()), reason::protocol_error) << first;
   }
 }
 
