@@ -143,10 +143,20 @@ def test_profiles(iot):
     with pytest.raises(iot.exceptions.VersionConflictException):
         iot.update_security_profile(securityProfileName="boto-b", behaviors=BEHAVIORS[:1], expectedVersion=1)
     assert iot.update_security_profile(securityProfileName="boto-b", deleteBehaviors=True).get("behaviors", []) == []
-    for name in ("boto-a", "boto-b", "boto-c"):
+    for name in ("boto-a", "boto-b", "boto-c", "boto-c"):  # what is gone is gone: no error
         iot.delete_security_profile(securityProfileName=name)
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
         iot.describe_security_profile(securityProfileName="boto-a")
+
+
+def test_members_of_profiles_that_are_kept_for_their_owner(iot):
+    """Export and alert targets: what was written is read back as it was."""
+    sns = {"SNS": {"alertTargetArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts", "roleArn": f"arn:aws:iam::{ACCOUNT}:role/alerts"}}
+    iot.create_security_profile(securityProfileName="boto-kept", alertTargets=sns, behaviors=[dict(BEHAVIORS[0], exportMetric=True)])
+    kept = iot.describe_security_profile(securityProfileName="boto-kept")
+    assert kept["alertTargets"] == sns and kept["behaviors"][0]["exportMetric"] is True
+    assert iot.update_security_profile(securityProfileName="boto-kept", deleteAlertTargets=True).get("alertTargets", {}) == {}
+    iot.delete_security_profile(securityProfileName="boto-kept")
 
 
 def test_custom_metrics(iot):
@@ -305,7 +315,7 @@ NOT_SENT = {
     # Dimensions
     "Behavior.metricDimension", "MetricToRetain.metricDimension",
     # Export of metrics
-    "Behavior.exportMetric", "MetricToRetain.exportMetric", "DescribeSecurityProfileResponse.metricsExportConfig",
+    "MetricToRetain.exportMetric", "DescribeSecurityProfileResponse.metricsExportConfig",
     "UpdateSecurityProfileResponse.metricsExportConfig",
     # Dynamic groups, attributes of groups, billing groups
     "DescribeThingGroupResponse.indexName", "DescribeThingGroupResponse.queryString", "DescribeThingGroupResponse.queryVersion",
