@@ -1,6 +1,7 @@
 // From a hold in force to its proof: what gateways said, what was seen, and what follows from it.
 #include "crypto/digest.hpp"
 #include "repository/action_store.hpp"
+#include "repository/certificate_repository.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -9,6 +10,9 @@ using fleet::Action;
 using fleet::ActionState;
 
 constexpr std::size_t evidence_kept = 40;
+constexpr std::size_t words_max = 1'000;  // of a reason
+constexpr Millis drift_window = std::chrono::hours(1);
+constexpr std::int64_t drifts_max = 3;  // in the window: more is no accident, and a person must look
 const std::string responder = "responder";
 
 void add_evidence(Action& action, const std::vector<fleet::Evidence>& evidence) {
@@ -44,6 +48,22 @@ Status propose_revocation(store::Transaction& tx, const Action& proven, Instant 
   return detail::record_step(tx, next, "awaiting_approval", responder, next.wait_reason, now);
 }
 
+// What should be, written again for everybody who may have lost it: hold and access record, certificate records, CRL.
+Status put_in_force_again(store::Transaction& tx, Action& action, const std::string& why, Instant now) {
+  if (const Status begun = detail::execute(tx, action, responder, why, now); !begun) return begun;
+  if (action.level != fleet::HoldLevel::revoke) return {};
+  std::vector<std::string> ids = action.certificates;
+  if (ids.empty()) {
+    const auto all = certificates_of(tx, action.thing);
+    if (!all) return all.error();
+    for (const CertificateRow& c : *all) ids.push_back(c.id);
+  }
+  for (const std::string& id : ids) {
+    if (const Status said = say_certificate_again(tx, id, now); !said) return said;
+  }
+  return ask_for_new_crl(tx);
+}
+
 }  // namespace
 
 Status note_enforced(store::Transaction& tx, const std::string& thing, std::int64_t access_version,
@@ -55,9 +75,10 @@ Status note_enforced(store::Transaction& tx, const std::string& thing, std::int6
     if (!action) return action.error();
     if (action->access_version > access_version) continue;
     add_evidence(*action, {evidence});
-    if (action->stopwatch.enforced == Instant()) action->stopwatch.enforced = evidence.time;
+    if (evidence.good && action->stopwatch.enforced == Instant()) action->stopwatch.enforced = evidence.time;
     action->state = ActionState::verifying;
-    if (const Status s = detail::record_step(tx, *action, "enforced", evidence.where, evidence.text, now); !s) return s;
+    const std::string_view step = evidence.good ? "enforced" : "not_enforced";
+    if (const Status s = detail::record_step(tx, *action, step, evidence.where, evidence.text, now); !s) return s;
   }
   return {};
 }
@@ -70,7 +91,10 @@ Result<Action> mark_verified(store::Transaction& tx, const std::string& id,
     return action;  // released meanwhile
   add_evidence(*action, evidence);
   action->state = ActionState::in_effect;
-  action->stopwatch.verified = now;
+  action->wait_reason.clear();
+  // The first time each: the stopwatch is of the response. What nobody has said was in force is so by now.
+  if (action->stopwatch.enforced == Instant()) action->stopwatch.enforced = now;
+  if (action->stopwatch.verified == Instant()) action->stopwatch.verified = now;
   if (const Status s =
           detail::record_step(tx, *action, "verified", responder, evidence.empty() ? "" : evidence.back().text, now);
       !s)
@@ -90,9 +114,40 @@ Result<Action> mark_failed(store::Transaction& tx, const std::string& id, const 
   if (fleet::is_closed(action->state)) return action;
   add_evidence(*action, evidence);
   action->state = ActionState::failed;
-  action->wait_reason = why;
-  if (const Status s = detail::record_step(tx, *action, "failed", responder, why, now); !s) return s.error();
+  action->wait_reason = why.substr(0, words_max);
+  if (const Status s = detail::record_step(tx, *action, "failed", responder, action->wait_reason, now); !s)
+    return s.error();
   if (const Status s = set_canary(tx, *action, "failed"); !s) return s.error();
+  return action;
+}
+
+Result<bool> mark_waiting(store::Transaction& tx, const std::string& id, const std::string& why, Instant now) {
+  auto action = get_action(tx, id);
+  if (!action) return action.error();
+  const bool is_open = action->state == ActionState::verifying || action->state == ActionState::executing;
+  const std::string words = why.substr(0, words_max);
+  if (!is_open || action->wait_reason == words) return false;
+  action->state = ActionState::verifying;
+  action->wait_reason = words;
+  if (const Status s = detail::record_step(tx, *action, "waiting", responder, words, now); !s) return s.error();
+  return true;
+}
+
+Result<Action> mark_drifted(store::Transaction& tx, const std::string& id, const std::string& why,
+                            const std::vector<fleet::Evidence>& evidence, Instant now) {
+  auto action = get_action(tx, id);
+  if (!action) return action.error();
+  if (action->state != ActionState::in_effect) return action;  // released meanwhile
+  const auto drifts = tx.query("SELECT count(*) FROM action_steps WHERE action=$1 AND step='drifted' AND at_ms > $2",
+                               {id, to_ms(now - drift_window)});
+  if (!drifts) return drifts.error();
+  if (drifts->at(0).integer(0) >= drifts_max)
+    return mark_failed(tx, id, "it does not stay in effect: " + why, evidence, now);
+  add_evidence(*action, evidence);
+  action->state = ActionState::verifying;
+  const std::string words = why.substr(0, words_max);
+  if (const Status s = detail::record_step(tx, *action, "drifted", responder, words, now); !s) return s.error();
+  if (const Status s = put_in_force_again(tx, *action, "what should be is written again", now); !s) return s.error();
   return action;
 }
 

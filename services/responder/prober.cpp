@@ -9,8 +9,6 @@
 namespace fleetward::responder {
 namespace {
 
-using fleet::Evidence;
-
 // One CONNECT and its CONNACK; owned by its connection's callbacks.
 class ConnectProbe : public std::enable_shared_from_this<ConnectProbe> {
  public:
@@ -72,19 +70,46 @@ std::int64_t number_of(const std::map<std::string, std::string>& facts, const st
   return found == facts.end() ? -1 : std::atoll(found->second.c_str());
 }
 
-// What the answer says of the thing's standing, in words.
-std::string fault_of(const ConnectProbe::Answer& answer, const std::string& instance, fleet::HoldLevel level,
-                     std::int64_t access_version) {
-  if (answer.facts.contains("fleetward-gateway") && answer.facts.at("fleetward-gateway") != instance)
-    return "another gateway answered";
+bool is_another(const ConnectProbe::Answer& answer, const std::string& instance) {
+  const auto found = answer.facts.find("fleetward-gateway");
+  return found != answer.facts.end() && found->second != instance;
+}
+
+struct Judgement {
+  Weight weight = Weight::unknown;
+  std::string text;
+};
+
+// What the answer says of the thing's standing.
+Judgement judge(const ConnectProbe::Answer& answer, const std::string& instance, fleet::HoldLevel level,
+                std::int64_t access_version) {
+  if (is_another(answer, instance)) return {Weight::unknown, "another gateway answered"};
   const bool kept_out = level >= fleet::HoldLevel::isolate;
-  if (kept_out && answer.code == mqtt::reason::success) return std::string(let_through);
+  if (kept_out && answer.code == mqtt::reason::success)
+    return {Weight::contrary, "the probe was let through: the thing may connect"};
   if (answer.code != mqtt::reason::banned && answer.code != mqtt::reason::success)
-    return fmt::format("the probe was refused for another reason (0x{:02X})", answer.code);
-  if (kept_out && number_of(answer.facts, "fleetward-sessions") != 0) return std::string(session_open);
+    return {Weight::unknown, fmt::format("the probe was refused for another reason (0x{:02X})", answer.code)};
+  if (kept_out && number_of(answer.facts, "fleetward-sessions") != 0)
+    return {Weight::contrary, "a session of the thing is still open"};
   if (number_of(answer.facts, "fleetward-access-version") < access_version)
-    return "the gateway has not applied the record yet";
-  return {};
+    return {Weight::unknown, "the gateway has not applied the record yet"};
+  return {Weight::proof,
+          kept_out ? "a new connection is refused with 0x8A, no session is open" : "the restriction is applied"};
+}
+
+async::Task<Result<ConnectProbe::Answer>> connect_as(async::Scheduler& scheduler, fleet::GatewayHeartbeat gateway,
+                                                     ProbeIdentity identity, std::string ca_pem, std::string thing,
+                                                     Millis limit) {
+  net::TlsClientConfig config{
+      std::move(ca_pem), std::move(identity.certificate_pem), std::move(identity.key_pem), gateway.probe_host, {}};
+  const auto tls = net::TlsContext::for_client(config);
+  if (!tls) co_return tls.error();
+  const net::Endpoint to{gateway.probe_host, static_cast<std::uint16_t>(gateway.probe_port)};
+  std::function<void(ConnectProbe::Done)> start = [&](ConnectProbe::Done done) {
+    std::make_shared<ConnectProbe>(scheduler, thing, std::move(done))->start(to, *tls, limit);
+  };
+  Result<ConnectProbe::Answer> answer = co_await async::from_callback<Result<ConnectProbe::Answer>>(scheduler, start);
+  co_return answer;
 }
 
 async::Task<Result<http::Response>> fetch(async::Scheduler& scheduler, http::ClientRequest what, Millis limit) {
@@ -99,90 +124,58 @@ async::Task<Result<http::Response>> fetch(async::Scheduler& scheduler, http::Cli
 
 }  // namespace
 
-bool contradicts(const Evidence& e) {
-  if (e.good) return false;
-  return e.text == let_through || e.text == session_open || e.text == not_revoked ||
-         e.text.find(not_in_crl) != std::string::npos;
+async::Task<Finding> probe_gateway(async::Scheduler& scheduler, fleet::GatewayHeartbeat gateway, ProbeIdentity identity,
+                                   std::string ca_pem, std::string thing, fleet::HoldLevel level,
+                                   std::int64_t access_version, Millis limit) {
+  const std::string instance = gateway.instance;
+  const auto answer = co_await connect_as(scheduler, std::move(gateway), std::move(identity), ca_pem, thing, limit);
+  const Judgement judgement = answer.ok() ? judge(*answer, instance, level, access_version)
+                                          : Judgement{Weight::unknown, answer.error().message};
+  co_return finding(scheduler.now(), "probe", instance, judgement.weight, judgement.text);
 }
 
-async::Task<Evidence> probe_gateway(async::Scheduler& scheduler, fleet::GatewayHeartbeat gateway,
-                                    ProbeIdentity identity, std::string ca_pem, std::string thing,
-                                    fleet::HoldLevel level, std::int64_t access_version, Millis limit) {
-  Evidence evidence{scheduler.now(), "probe", gateway.instance, false, ""};
-  net::TlsClientConfig config{
-      std::move(ca_pem), std::move(identity.certificate_pem), std::move(identity.key_pem), gateway.probe_host, {}};
-  const auto tls = net::TlsContext::for_client(config);
-  if (!tls) {
-    evidence.text = tls.error().message;
-    co_return evidence;
-  }
-  const net::Endpoint to{gateway.probe_host, static_cast<std::uint16_t>(gateway.probe_port)};
-  std::function<void(ConnectProbe::Done)> start = [&](ConnectProbe::Done done) {
-    std::make_shared<ConnectProbe>(scheduler, thing, std::move(done))->start(to, *tls, limit);
-  };
-  const Result<ConnectProbe::Answer> answer =
-      co_await async::from_callback<Result<ConnectProbe::Answer>>(scheduler, start);
-  evidence.time = scheduler.now();
-  evidence.text = answer.ok() ? fault_of(*answer, gateway.instance, level, access_version) : answer.error().message;
-  evidence.good = answer.ok() && evidence.text.empty();
-  if (evidence.good) {
-    evidence.text = level >= fleet::HoldLevel::isolate ? "a new connection is refused with 0x8A, no session is open"
-                                                       : "the restriction is applied";
-  }
-  co_return evidence;
+async::Task<std::string> probe_for_free_thing(async::Scheduler& scheduler, fleet::GatewayHeartbeat gateway,
+                                              ProbeIdentity identity, std::string ca_pem, std::string thing,
+                                              Millis limit) {
+  const std::string instance = gateway.instance;
+  const auto answer = co_await connect_as(scheduler, std::move(gateway), std::move(identity), ca_pem, thing, limit);
+  if (!answer) co_return "the probe could not connect: " + answer.error().message;
+  if (is_another(*answer, instance)) co_return "another gateway answered the probe";
+  if (answer->code == mqtt::reason::success) co_return "";
+  co_return fmt::format("a probe for {}, which is free, was refused, too (0x{:02X})", thing, answer->code);
 }
 
-async::Task<Evidence> look_at_crl(async::Scheduler& scheduler, std::string url, std::string issuer_pem,
-                                  std::vector<std::string> certificates_pem, Millis limit) {
-  Evidence evidence{scheduler.now(), "crl", url, false, ""};
+async::Task<Finding> look_at_crl(async::Scheduler& scheduler, std::string url, std::string issuer_pem,
+                                 std::vector<RevokedCertificate> certificates, Millis limit) {
   const Result<http::Response> response = co_await fetch(scheduler, {"GET", url, {}, {}}, limit);
-  evidence.time = scheduler.now();
-  if (!response) {
-    evidence.text = "CRL: " + response.error().message;
-    co_return evidence;
-  }
+  const Instant now = scheduler.now();
+  if (!response) co_return finding(now, "crl", url, Weight::unknown, "CRL: " + response.error().message);
   const auto crl = pki::read_crl(as_bytes(response->body), issuer_pem);
-  if (!crl) {
-    evidence.text = "CRL: " + crl.error().message;
-    co_return evidence;
+  if (!crl) co_return finding(now, "crl", url, Weight::unknown, "CRL: " + crl.error().message);
+  if (now > crl->next_update)
+    co_return finding(now, "crl", url, Weight::unknown, "CRL: the one that is served has expired");
+  for (const RevokedCertificate& c : certificates) {
+    if (crl->revoked.contains(c.serial)) continue;
+    co_return finding(now, "crl", url, Weight::contrary,
+                      fmt::format("CRL {} that is served does not hold serial {}", crl->number, c.serial));
   }
-  if (evidence.time > crl->next_update) {
-    evidence.text = "CRL: the one that is served has expired";
-    co_return evidence;
-  }
-  for (const std::string& pem : certificates_pem) {
-    const auto info = pki::read_certificate(pem);
-    if (info && crl->revoked.contains(info->serial)) continue;
-    evidence.text = fmt::format("CRL {} {} {}", crl->number, not_in_crl, info ? info->serial : "?");
-    co_return evidence;
-  }
-  evidence.good = true;
-  evidence.text = fmt::format("CRL {} holds the certificate", crl->number);
-  co_return evidence;
+  co_return finding(now, "crl", url, Weight::proof, fmt::format("CRL {} holds the certificate", crl->number));
 }
 
-async::Task<Evidence> ask_ocsp(async::Scheduler& scheduler, std::string url, std::string issuer_pem,
-                               std::string certificate_pem, Millis limit) {
-  Evidence evidence{scheduler.now(), "ocsp", url, false, ""};
-  const auto question = pki::make_ocsp_request(certificate_pem, issuer_pem);
-  if (!question) {
-    evidence.text = "OCSP: " + question.error().message;
-    co_return evidence;
-  }
+async::Task<Finding> ask_ocsp(async::Scheduler& scheduler, std::string url, std::string issuer_pem,
+                              RevokedCertificate certificate, Millis limit) {
+  const auto question = pki::make_ocsp_request(certificate.pem, issuer_pem);
+  if (!question) co_return finding(scheduler.now(), "ocsp", url, Weight::unknown, "OCSP: " + question.error().message);
   http::ClientRequest request{
       "POST", url, {{"Content-Type", "application/ocsp-request"}}, std::string(as_text(*question))};
   const Result<http::Response> response = co_await fetch(scheduler, std::move(request), limit);
-  evidence.time = scheduler.now();
-  if (!response) {
-    evidence.text = "OCSP: " + response.error().message;
-    co_return evidence;
-  }
-  const auto state = pki::read_ocsp_answer(as_bytes(response->body), certificate_pem, issuer_pem, evidence.time);
-  evidence.good = state.ok() && state->kind == pki::CertificateState::Kind::revoked;
-  evidence.text = !state          ? "OCSP: " + state.error().message
-                  : evidence.good ? "OCSP answers revoked"
-                                  : std::string(not_revoked);
-  co_return evidence;
+  const Instant now = scheduler.now();
+  if (!response) co_return finding(now, "ocsp", url, Weight::unknown, "OCSP: " + response.error().message);
+  const auto state = pki::read_ocsp_answer(as_bytes(response->body), certificate.pem, issuer_pem, now);
+  if (!state) co_return finding(now, "ocsp", url, Weight::unknown, "OCSP: " + state.error().message);
+  if (state->kind == pki::CertificateState::Kind::revoked)
+    co_return finding(now, "ocsp", url, Weight::proof, "OCSP answers revoked");
+  co_return finding(now, "ocsp", url, Weight::contrary, "OCSP does not answer revoked");
 }
 
 }  // namespace fleetward::responder

@@ -8,32 +8,34 @@
 #include "fleet/action.hpp"
 #include "fleet/gateway_events.hpp"
 #include "net/connection.hpp"
+#include "services/responder/finding.hpp"
 
 namespace fleetward::responder {
-
-// Words of evidence that says the contrary of what an action claims; anything else that is not good may be an outage.
-constexpr std::string_view let_through = "the probe was let through: the thing may connect";
-constexpr std::string_view session_open = "a session of the thing is still open";
-constexpr std::string_view not_in_crl = "that is served does not hold serial";
-constexpr std::string_view not_revoked = "OCSP does not answer revoked";
-bool contradicts(const fleet::Evidence& evidence);
 
 struct ProbeIdentity {
   std::string certificate_pem;
   std::string key_pem;
 };
 
-// Good when the gateway refuses the thing (0x8A), holds no session of it, and has applied at least that version. A
+// A proof when the gateway refuses the thing (0x8A), holds no session of it, and has applied at least that version. A
 // thing that is only restricted is let in: then the version alone counts.
-async::Task<fleet::Evidence> probe_gateway(async::Scheduler& scheduler, fleet::GatewayHeartbeat gateway,
-                                           ProbeIdentity identity, std::string ca_pem, std::string thing,
-                                           fleet::HoldLevel level, std::int64_t access_version, Millis limit);
+async::Task<Finding> probe_gateway(async::Scheduler& scheduler, fleet::GatewayHeartbeat gateway, ProbeIdentity identity,
+                                   std::string ca_pem, std::string thing, fleet::HoldLevel level,
+                                   std::int64_t access_version, Millis limit);
+// What is wrong with it when a thing that is free is not let in; empty: it is.
+async::Task<std::string> probe_for_free_thing(async::Scheduler& scheduler, fleet::GatewayHeartbeat gateway,
+                                              ProbeIdentity identity, std::string ca_pem, std::string thing,
+                                              Millis limit);
 
-// Good when the CRL that is served there is signed by the issuer, in force, and holds every certificate.
-async::Task<fleet::Evidence> look_at_crl(async::Scheduler& scheduler, std::string url, std::string issuer_pem,
-                                         std::vector<std::string> certificates_pem, Millis limit);
-// Good when OCSP answers `revoked` for the certificate.
-async::Task<fleet::Evidence> ask_ocsp(async::Scheduler& scheduler, std::string url, std::string issuer_pem,
-                                      std::string certificate_pem, Millis limit);
+struct RevokedCertificate {
+  std::string pem;
+  std::string serial;
+};
+// A proof when the CRL that is served there is signed by the issuer, in force, and holds every certificate.
+async::Task<Finding> look_at_crl(async::Scheduler& scheduler, std::string url, std::string issuer_pem,
+                                 std::vector<RevokedCertificate> certificates, Millis limit);
+// A proof when OCSP answers `revoked` for the certificate.
+async::Task<Finding> ask_ocsp(async::Scheduler& scheduler, std::string url, std::string issuer_pem,
+                              RevokedCertificate certificate, Millis limit);
 
 }  // namespace fleetward::responder

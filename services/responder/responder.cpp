@@ -13,12 +13,12 @@ namespace {
 constexpr std::size_t batch_records = 200;
 constexpr Millis poll_wait{2'000};
 constexpr Millis pause_after_failure{500};
-constexpr Millis leases_every{2'000};
-constexpr Millis gateway_gone_after = std::chrono::hours(1);
 constexpr Millis effects_kept = std::chrono::hours(24 * 35);  // longer than violations stay on their topic
 const std::string effects_of = "responder";
 
 int severity_rank(const repository::Policy& policy, const fleet::ViolationEvent& v) {
+  // Last, whatever else: the end of an alarm must not come before its begin.
+  if (v.type != fleet::ViolationEventType::in_alarm) return 4;
   const respond::PlaybookEntry* entry = respond::find_entry(policy.playbook, v);
   if (entry == nullptr) return 3;
   return entry->severity == "critical" ? 0 : entry->severity == "error" ? 1 : 2;
@@ -56,53 +56,61 @@ Responder::State::State(ResponderConfig c, store::Store& s, bus::Bus& b, async::
       store(s),
       bus(b),
       scheduler(sch),
+      registry(m),
       scope(sch, "responder"),
       wake(s.listen(sch, std::string(repository::actions_channel))),
+      test_wake(sch),
       decisions(m.counter("fleetward_responder_violations_total", "Violation events that were decided on.")),
+      foreign(m.counter("fleetward_responder_foreign_violations_total",
+                        "Violations of things that are deleted, or were made anew under the name: nothing is done.")),
+      stop_switch(m.gauge("fleetward_responder_stop_switch", "1 while automatic action is stopped.")),
       verified(m.counter("fleetward_responder_verified_total", "Actions proven to be in effect.")),
       failed(m.counter("fleetward_responder_failed_total", "Actions that were not proven in time.")),
-      drifted(m.counter("fleetward_responder_drifted_total", "Proven actions that were found not to hold any more.")),
+      put_off_total(m.counter("fleetward_responder_waiting_total",
+                              "Actions whose proof was put off: a silent gateway may still let the thing in.")),
+      drifted(m.counter("fleetward_responder_drifted_total",
+                        "Proven actions that were found not to hold any more, and were put in force again.")),
+      looked(m.counter("fleetward_responder_looked_again_total", "Proven actions that were looked at again.")),
       time_to_cut(m.histogram("fleetward_responder_received_to_enforced_seconds",
                               "From the report's arrival to the gateway's enforcement.", metrics::latency_bounds())) {}
 
 void Responder::State::on_gateway(const bus::Record& record) {
   for (auto& h : parse_all<fleet::GatewayHeartbeat>({record}, fleet::gateway_heartbeat_from_json)) {
-    if (h.stopping) gateways.erase(h.instance);
-    else gateways[h.instance] = std::move(h);
+    if (!gateways.note(std::move(h), scheduler.now())) continue;
+    wake->wake();  // an action may have waited for it
+    test_wake.notify();
   }
-}
-
-// Those that have not said goodbye. One that is silent may still let devices in: it counts, and stands in the way of a
-// proof, until it has been silent for so long that its machine must be gone.
-std::vector<fleet::GatewayHeartbeat> Responder::State::known_gateways() const {
-  std::vector<fleet::GatewayHeartbeat> out;
-  for (const auto& [instance, h] : gateways) {
-    if (h.lease_end + gateway_gone_after > scheduler.now()) out.push_back(h);
-  }
-  return out;
 }
 
 async::Task<Status> Responder::State::decide_batch(const std::vector<bus::Record>& records) {
   auto events = parse_all<fleet::ViolationEvent>(records, fleet::violation_event_from_json);
   // Severest first, then by thing: locks are taken in one order.
-  const std::shared_ptr<const repository::Policy> by = policy;
+  const std::shared_ptr<const repository::Policy> by = policy_now();
   std::stable_sort(events.begin(), events.end(), [&by](const auto& a, const auto& b) {
     return std::pair(severity_rank(*by, a), std::string_view(a.thing)) <
            std::pair(severity_rank(*by, b), std::string_view(b.thing));
   });
   const Instant now = scheduler.now();
-  std::function<Status(store::Transaction&)> work = [&events, by, now](store::Transaction& tx) -> Status {
+  std::vector<const fleet::ViolationEvent*> strangers;
+  std::function<Status(store::Transaction&)> work = [&events, &strangers, by, now](store::Transaction& tx) -> Status {
+    strangers.clear();
     for (const fleet::ViolationEvent& event : events) {
       const auto first = repository::first_time(tx, effects_of, fleet::event_id(event), now);
       if (!first) return first.error();
       if (!*first) continue;
       const auto decided = repository::decide(tx, *by, event, now);
       if (!decided) return decided.error();
+      if (decided->foreign) strangers.push_back(&event);
     }
     return {};
   };
   const Status done = co_await store::transact(store, scheduler, work);
-  if (done.ok()) decisions.add(events.size());
+  if (!done) co_return done;
+  decisions.add(events.size());
+  foreign.add(strangers.size());
+  for (const fleet::ViolationEvent* e : strangers)
+    log::warn("violation_of_no_thing",
+              {{"thing", e->thing}, {"thing_id", e->thing_id}, {"violation", e->violation_id}});
   co_return done;
 }
 
@@ -179,7 +187,7 @@ async::Task<void> Responder::State::consume_enforcement() {
 
 async::Task<void> Responder::State::keep_leases() {
   while (true) {
-    const bool whole = co_await scope.sleep(leases_every);
+    const bool whole = co_await scope.sleep(config.leases_every);
     if (!whole) co_return;
     const Instant now = scheduler.now();
     std::function<Status(store::Transaction&)> work = [now](store::Transaction& tx) -> Status {
@@ -224,7 +232,9 @@ Status Responder::start() {
     state->scope.spawn("violations", state->consume_violations());
     state->scope.spawn("enforcement", state->consume_enforcement());
     state->scope.spawn("leases", state->keep_leases());
+    state->scope.spawn("governor", state->keep_governor());
     state->scope.spawn("actions", state->watch_actions());
+    state->scope.spawn("self_tests", state->test_gateways());
   });
   return started;
 }
@@ -236,6 +246,7 @@ void Responder::stop(Millis limit) {
     state->violations->wake();
     state->enforcement->wake();
     state->wake->wake();
+    state->test_wake.notify();
   });
   if (!state_->scope.join(limit)) log::error("responder_did_not_stop", {});
   async::run_on(state_->scheduler, [state = state_.get()] {

@@ -15,7 +15,7 @@ TEST_F(ResponderTest, AViolationThatComesTwiceIsOneActionAndIsProven) {
   EXPECT_THAT(actions("cam"), SizeIs(1));
   EXPECT_THAT(done.violations, SizeIs(1));
   EXPECT_THAT(steps(done.id), Contains("executing"));
-  EXPECT_EQ(count("verified"), 1U);
+  EXPECT_TRUE(counted("verified", 1));
   EXPECT_GE(gateway().probes, 1);
   EXPECT_LE(done.stopwatch.received, done.stopwatch.decided);
   EXPECT_LE(done.stopwatch.decided, done.stopwatch.enforced);
@@ -23,24 +23,24 @@ TEST_F(ResponderTest, AViolationThatComesTwiceIsOneActionAndIsProven) {
 }
 
 TEST_F(ResponderTest, AThingThatIsLetInFailsInWords) {
-  config_.verify_limit = Millis(500);
+  config_.verify_limit = short_limit;
   gateway().lets_in = true;
-  start();
+  start_and_settle();
   const Action failed = reached(act("cam").id, ActionState::failed);
   EXPECT_THAT(failed.wait_reason, HasSubstr("gw1: the probe was let through"));
-  EXPECT_EQ(count("failed"), 1U);
+  EXPECT_TRUE(counted("failed", 1));
 }
 
 TEST_F(ResponderTest, EveryGatewayMustRefuse) {
-  config_.verify_limit = Millis(500);
+  config_.verify_limit = short_limit;
   add_gateway("gw2").has_session = true;
-  start();
+  start_and_settle();
   const Action failed = reached(act("cam").id, ActionState::failed);
   EXPECT_THAT(failed.wait_reason, HasSubstr("gw2: a session of the thing is still open"));
 }
 
 TEST_F(ResponderTest, WithoutAGatewayThereIsNoProof) {
-  config_.verify_limit = Millis(500);
+  config_.verify_limit = short_limit;
   gateway().is_deaf = true;
   gateway().beat(Millis(0), false, true);  // said goodbye
   start();
@@ -63,9 +63,9 @@ struct Lie {
 class LieTest : public ResponderTest, public ::testing::WithParamInterface<Lie> {};
 
 TEST_P(LieTest, IsNoProof) {
-  config_.verify_limit = Millis(500);
+  config_.verify_limit = short_limit;
   (*authority_).*GetParam().how = true;
-  start();
+  start_and_settle();
   const Action failed = reached(act("cam", HoldLevel::revoke).id, ActionState::failed);
   EXPECT_THAT(failed.wait_reason, HasSubstr(GetParam().words));
 }

@@ -48,7 +48,7 @@ class TestGateway {
   }
 
   // A sign of life that holds for that long, or has held until so long ago.
-  void beat(Millis lease = std::chrono::hours(1), bool fail_closed = false, bool stopping = false) {
+  fleet::GatewayHeartbeat beat(Millis lease = std::chrono::hours(1), bool fail_closed = false, bool stopping = false) {
     fleet::GatewayHeartbeat h;
     async::run_on(loop_, [&] { h = heartbeat(); });
     h.lease_end = h.time + lease;
@@ -58,6 +58,7 @@ class TestGateway {
     bus_.append({record(fleet::topic::gateways, instance, to_json(h), h.time)},
                 [&done](const auto& result) { done.set_value(result.ok()); });
     EXPECT_TRUE(done.get_future().get());
+    return h;
   }
   void open() {
     async::run_on(loop_, [this] {
@@ -76,16 +77,16 @@ class TestGateway {
   }
 
   const std::string instance;
-  std::int64_t start_number = 1;         // set before beat()
-  std::atomic<bool> lets_in{false};      // everybody, whatever is held
-  std::atomic<bool> refuses_all{false};  // everybody, held or not
-  std::atomic<bool> has_session{false};  // of the thing, still
-  std::atomic<bool> is_deaf{false};      // to access records: does not apply them
-  std::atomic<bool> is_mute{false};      // says nothing on `enforcement`
-  std::atomic<bool> beats_on_certificate{true};
-  std::atomic<std::int64_t> lets_in_below{0};  // lets in until a record of that version is there
-  std::atomic<int> probes{0};                  // of things that are held
-  std::atomic<int> free_probes{0};             // of others
+  std::int64_t start_number = 1;                  // set before beat()
+  std::atomic<bool> lets_in{false};               // everybody, whatever is held
+  std::atomic<bool> refuses_all{false};           // everybody, held or not
+  std::atomic<bool> has_session{false};           // of the thing, still
+  std::atomic<bool> is_deaf{false};               // to access records: does not apply them
+  std::atomic<bool> is_mute{false};               // says nothing on `enforcement`
+  std::atomic<bool> beats_on_certificate{false};  // a sign of life after each that was read
+  std::atomic<std::int64_t> lets_in_below{0};     // lets in until a record of that version is there
+  std::atomic<int> probes{0};                     // of things that are held
+  std::atomic<int> free_probes{0};                // of others
 
  private:
   struct Peer final : mqtt::ServerSession::Handler {
@@ -131,9 +132,8 @@ class TestGateway {
     if (topic == fleet::topic::certificates)
       callbacks.batch_end = [this] {
         const fleet::GatewayHeartbeat h = heartbeat();
-        if (beats_on_certificate && has_beaten_)
+        if (beats_on_certificate)
           bus_.append({record(fleet::topic::gateways, instance, to_json(h), h.time)}, [](const auto&) {});
-        has_beaten_ = true;
       };
     follower = std::make_unique<bus::TableFollower>(bus_, loop_, std::string(topic),
                                                     std::string(fleet::header::version), std::move(callbacks));
@@ -194,7 +194,6 @@ class TestGateway {
   access::HoldTable holds_;
   std::unique_ptr<bus::TableFollower> access_, certificates_;
   std::set<std::shared_ptr<Peer>> peers_;
-  bool has_beaten_ = false;
 };
 
 }  // namespace fleetward::responder::testing_support

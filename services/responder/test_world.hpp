@@ -34,6 +34,8 @@ inline bool eventually(const std::function<bool()>& is_so) {
   return true;
 }
 
+constexpr Millis short_limit{1'500};  // for tests of what is not proven
+
 class ResponderTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -59,6 +61,8 @@ class ResponderTest : public ::testing::Test {
     config_.issuer_pem = authority_->issuing_pem();
     config_.pki_url = authority_->url();
     config_.look_again = std::chrono::hours(1);
+    config_.look_every = Millis(50);
+    config_.leases_every = Millis(50);
     enrol("free");  // what gateways are tested with
     enrol("cam");
     add_gateway("gw1");
@@ -77,6 +81,14 @@ class ResponderTest : public ::testing::Test {
   void start() {
     responder_ = std::make_unique<Responder>(config_, *store_, *bus_, loop_, metrics_);
     ASSERT_TRUE(responder_->start().ok());
+  }
+  // And each gateway was tested, so that a short limit is spent on what the test is about.
+  void start_and_settle() {
+    start();
+    ASSERT_TRUE(eventually([this] {
+      return count("self_tests", {{"result", "passed"}}) + count("self_tests", {{"result", "failed"}}) >=
+             gateways_.size();
+    }));
   }
   void stop() {
     if (responder_) responder_->stop(Millis(15'000));
@@ -158,6 +170,10 @@ class ResponderTest : public ::testing::Test {
   }
   std::uint64_t count(const std::string& name, const metrics::Labels& labels = {}) {
     return metrics_.counter("fleetward_responder_" + name + "_total", "", labels).value();
+  }
+  // It is counted after it is written.
+  bool counted(const std::string& name, std::uint64_t times) {
+    return eventually([&] { return count(name) == times; });
   }
   static std::string words(const Action& a) { return json::dump(to_json(a)); }
 
