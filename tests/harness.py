@@ -180,6 +180,15 @@ class Fleetward:
     def get(self, path):
         return self.request("GET", path)
 
+    def incident_of(self, thing):
+        """The one incident that the thing is a member of; there soon after its action."""
+        def found():
+            incidents = [i for i in self.get("/v1/incidents")["incidents"] if thing in {m["thing"] for m in i["members"]}]
+            assert len(incidents) <= 1, f"{thing} is in more than one incident: {[i['id'] for i in incidents]}"
+            return incidents
+
+        return wait_for(f"the incident of {thing}", found)[0]
+
     def cli(self, *args, check=True):
         return run(FLEETWARD, *args, env=self.env(), check=check)
 

@@ -43,9 +43,9 @@ def test_killed_at(installation, point):
     assert len(server.get("/v1/violations?thing=k1")["violations"]) == 1
     assert publish(server, "k1", report(4), check=False).returncode != 0
     assert publish(server, "k2", report(4)).returncode == 0
-    wait_for("the page", lambda: [a for a in server.alertmanager.alerts() if actions[0]["id"] in json.dumps(a) or "k1" in json.dumps(a)])
-    incidents = [i for i in server.get("/v1/incidents")["incidents"] if "k1" in json.dumps(i)]
-    assert len(incidents) == 1
+    incident, pager = server.incident_of("k1"), server.alertmanager
+    wait_for("the page", lambda: pager.alerts_of(incident["id"]))
+    wait_for("the ring at the person on call", lambda: pager.rung(incident["id"]))
 
     # And once more, at no point in particular: a device that was cut is not let in again by a restart.
     server.kill()
@@ -53,3 +53,4 @@ def test_killed_at(installation, point):
     assert publish(server, "k1", report(5), check=False).returncode != 0
     assert server.stop() == 0
     assert len(alarms_on_the_bus(server, "k1")) == 1
+    assert pager.rung(incident["id"]) == ["firing"], "one page, however often it was posted"
