@@ -179,6 +179,18 @@ TEST_P(FlowTest, MessagesToTheClientAreBounded) {
   EXPECT_TRUE(session_.publish("r", "x"));
 }
 
+TEST_P(FlowTest, AnUnsubscribeLeavesWhatIsUnderWay) {
+  feed(encode_subscribe(GetParam(), 1, "r", 1));
+  frames();
+  for (int i = 0; i < 64; ++i) session_.publish("r", "x");
+  EXPECT_EQ(frames().size(), 64U);
+  feed(wire(0xA2, u16(2) + (GetParam() == Version::v5 ? list("") : "") + text("r")));
+  frames();
+  for (std::uint16_t id = 1; id <= 64; ++id) feed(encode_acknowledgement(PacketType::puback, GetParam(), id));
+  feed(encode_subscribe(GetParam(), 3, "r", 1));
+  EXPECT_TRUE(session_.publish("r", "x")) << "all of them were still waited for, and done with";
+}
+
 TEST_P(FlowTest, WhatIsAcknowledgedAfterTheEndIsNotSent) {
   publish(2, 1);
   session_.disconnect(reason::administrative_action);

@@ -222,6 +222,17 @@ TEST_P(SessionTest, WildcardAndSharedFiltersGetNoSubscriptionIn311) {
   EXPECT_EQ(as_text(frames().at(0).body), std::string_view("\x00\x05\x01", 3));
 }
 
+TEST_P(SessionTest, EachOfManyFiltersGetsItsCode) {
+  connect();
+  const bool is_5 = GetParam() == Version::v5;
+  feed(wire(0x82, u16(3) + (is_5 ? list("") : "") + text("a") + std::string(1, 1) + text("deny/b") + std::string(1, 0) +
+                      text("c") + std::string(1, 0)));
+  const auto out = frames();
+  ASSERT_EQ(out.size(), 1U);
+  const auto codes = out[0].body.last(3);
+  EXPECT_THAT(Bytes(codes.begin(), codes.end()), ElementsAre(1, is_5 ? reason::not_authorized : 0x80, 0));
+}
+
 TEST_P(SessionTest, AnUnsubscribeIsAnsweredWhetherItFoundAnythingOrNot) {
   connect();
   const std::string properties = GetParam() == Version::v5 ? list("") : "";

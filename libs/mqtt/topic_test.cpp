@@ -21,5 +21,15 @@ TEST(Topic, MatchesWholeLevels) {
   EXPECT_FALSE(is_topic_filter("a+"));
 }
 
+TEST(Topic, NamesAreBounded) {
+  EXPECT_TRUE(is_topic_name(std::string(65'535, 't')));
+  EXPECT_FALSE(is_topic_name(std::string(65'536, 't')));
+  EXPECT_FALSE(is_topic_name(""));
+  EXPECT_FALSE(is_topic_name(std::string("a\0b", 3)));
+  EXPECT_TRUE(is_topic_filter(std::string(65'535, 't')));
+  EXPECT_FALSE(is_topic_filter(std::string(65'536, 't')));
+  EXPECT_FALSE(is_topic_filter(""));
+}
+
 }  // namespace
 }  // namespace fleetward::mqtt
