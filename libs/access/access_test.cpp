@@ -52,6 +52,8 @@ TEST(TopicPolicy, OwnTopicsOnly) {
   EXPECT_EQ(publish_use("dev1", {}, "$aws/things/dev1/defender/metrics/json/accepted"), TopicUse::refused);
   EXPECT_EQ(publish_use("dev1", {}, "$aws/things/dev1/defender/metrics/json/"), TopicUse::refused);
   EXPECT_EQ(publish_use("dev1", {}, "$aws/things/dev1/defender/metrics/cbor"), TopicUse::report_cbor);
+  EXPECT_EQ(accepted_topic("dev1", TopicUse::report_cbor), "$aws/things/dev1/defender/metrics/cbor/accepted");
+  EXPECT_EQ(rejected_topic("dev1"), "$aws/things/dev1/defender/metrics/json/rejected");
   EXPECT_EQ(publish_use("dev1", HoldLevel::restrict, "$aws/things/dev1/defender/metrics/json"), TopicUse::refused);
 }
 

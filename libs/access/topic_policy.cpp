@@ -6,11 +6,16 @@ namespace fleetward::access {
 namespace {
 
 std::string base(std::string_view thing) { return fmt::format("$aws/things/{}/defender/metrics/", thing); }
+std::string_view encoding(TopicUse use) { return use == TopicUse::report_cbor ? "cbor" : "json"; }
 
 }  // namespace
 
-std::string accepted_topic(std::string_view thing) { return base(thing) + "json/accepted"; }
-std::string rejected_topic(std::string_view thing) { return base(thing) + "json/rejected"; }
+std::string accepted_topic(std::string_view thing, TopicUse use) {
+  return fmt::format("{}{}/accepted", base(thing), encoding(use));
+}
+std::string rejected_topic(std::string_view thing, TopicUse use) {
+  return fmt::format("{}{}/rejected", base(thing), encoding(use));
+}
 
 TopicUse publish_use(std::string_view thing, std::optional<fleet::HoldLevel> level, std::string_view topic) {
   if (level) return TopicUse::refused;

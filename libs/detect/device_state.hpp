@@ -78,7 +78,7 @@ struct Device {
   std::vector<std::uint64_t> state;
   std::vector<Alarm> alarms;
   std::vector<GatewayMark> gateways;
-  std::array<std::uint64_t, remembered_reports> reports{};  // packet id and hash
+  std::array<std::uint64_t, remembered_reports> reports{};  // hash, whether it was sent again, packet id
 };
 
 // A ring's bookkeeping word and its panes, in place.

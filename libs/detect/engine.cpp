@@ -165,6 +165,30 @@ void PartitionEngine::close_pane(Device& device, std::int64_t to, Context& conte
 
 // --- what devices and gateways say ---
 
+namespace {
+
+// A report as it is remembered: hash, whether it came marked as sent again, packet id.
+constexpr std::uint64_t came_again = 1ULL << 16;
+
+std::uint64_t mark_of(const InputRecord& record) {
+  return (stable_hash(record.value) & ~0x1ffffULL) | (record.dup ? came_again : 0) | *record.packet_id;
+}
+
+// One that is sent again and was here; and one that is not, whose repetition has overtaken it on the way of another
+// gateway: once, for then the identifier is free again.
+bool is_remembered(Device& device, std::uint64_t mark) {
+  for (std::uint64_t& known : device.reports) {
+    if ((known & ~came_again) != (mark & ~came_again)) continue;
+    if ((mark & came_again) != 0) return true;
+    if ((known & came_again) == 0) continue;
+    known &= ~came_again;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 bool PartitionEngine::is_of_another_thing(const InputRecord& record, const Device* device) const {
   if (device == nullptr || record.thing_id.empty() || device->thing_id.empty()) return false;
   // After a deletion only the old id is refused: the thing made anew may report before its fact is read.
@@ -172,19 +196,18 @@ bool PartitionEngine::is_of_another_thing(const InputRecord& record, const Devic
 }
 
 Outcome PartitionEngine::apply_report(const InputRecord& record, Context& context) {
-  if (!record.content_type.empty() && !record.content_type.starts_with("application/json")) {
-    return Outcome::report_rejected_type;
-  }
+  const auto encoding = report::encoding_of(record.content_type);
+  if (!encoding) return Outcome::report_rejected_type;
   Device* device = find(record.key);
   if (device != nullptr) prefetch(device, sizeof(Device));
   if (!fleet::is_valid_name(record.key) || is_of_another_thing(record, device)) return Outcome::report_rejected_thing;
-  const std::uint64_t mark = record.packet_id ? (stable_hash(record.value) & ~0xffffULL) | *record.packet_id : 0;
+  const std::uint64_t mark = record.packet_id ? mark_of(record) : 0;
   if (device != nullptr) prefetch(device->state.data(), device->state.size() * sizeof(std::uint64_t));
-  if (record.dup && record.packet_id && device != nullptr &&
-      std::find(device->reports.begin(), device->reports.end(), mark) != device->reports.end()) {
+  if (device != nullptr && record.packet_id && is_remembered(*device, mark)) {
+    touch(*device);
     return Outcome::report_duplicate;
   }
-  const auto report = parser_.parse(as_bytes(record.value), customs_);
+  const auto report = parser_.parse(as_bytes(record.value), customs_, *encoding);
   if (!report) return Outcome::report_rejected_payload;
   if (device == nullptr) device = find_or_add(record.key);
   if (device == nullptr) return Outcome::report_dropped_full;

@@ -234,8 +234,15 @@ TEST(Duplicates, AreCountedAndChangeNothing) {
   EXPECT_EQ(w.engine().counters()[Outcome::report_duplicate], 1U);
   send(6, true, 300);  // DUP, but never seen: the first one was lost
   EXPECT_EQ(w.engine().counters()[Outcome::report_applied], 2U);
+  send(6, false, 300);  // it was not: it comes after its repetition
+  EXPECT_EQ(w.engine().counters()[Outcome::report_applied], 2U);
+  EXPECT_EQ(w.engine().counters()[Outcome::report_duplicate], 2U);
+  send(6, true, 300);  // and once more
+  EXPECT_EQ(w.engine().counters()[Outcome::report_duplicate], 3U);
   send(5, false, 600);  // the id is free again: another report
   EXPECT_THAT(w.events(), ElementsAre("in-alarm v1 out"));
+  send(6, false, 300);
+  EXPECT_EQ(w.engine().counters()[Outcome::report_applied], 4U) << "that of 6, too";
 
   fleet::CloudMetrics m = seen_by_gateway(true);
   m.sequence = 9;

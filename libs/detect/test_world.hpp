@@ -15,7 +15,7 @@ namespace fleetward::detect::testing {
 struct LogRecord {
   std::int64_t offset = 0;
   std::int64_t append_ms = 0;
-  std::string key, value, kind, thing_id;
+  std::string key, value, kind, thing_id, content_type;
   std::optional<std::int64_t> received_ms;
   std::optional<std::uint16_t> packet_id;
   bool dup = false;
@@ -28,6 +28,7 @@ struct LogRecord {
     in.value = value;
     in.kind = kind;
     in.thing_id = thing_id;
+    in.content_type = content_type;
     if (received_ms) in.received = instant_from_ms(*received_ms);
     in.packet_id = packet_id;
     in.dup = dup;

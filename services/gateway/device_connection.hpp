@@ -1,6 +1,7 @@
 // One device's connection: TLS stream, MQTT session, and what the device is held to be. The gateway's thread.
 #pragma once
 
+#include "access/topic_policy.hpp"
 #include "pki/certificate.hpp"
 #include "services/gateway/state.hpp"
 
@@ -42,8 +43,8 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   void admit(const std::string& assigned_client_id);
   void take_over();
   void refuse_publish(const mqtt::Publish& packet);
-  void take_report(const mqtt::Publish& packet);
-  [[nodiscard]] bus::OutRecord record_of(const mqtt::Publish& packet, Instant now) const;
+  void take_report(const mqtt::Publish& packet, access::TopicUse use);
+  [[nodiscard]] bus::OutRecord record_of(const mqtt::Publish& packet, report::Encoding encoding, Instant now) const;
   void reply(const std::string& topic, const std::string& text);
   void arm_deadline();
 

@@ -118,18 +118,9 @@ std::uint8_t DeviceConnection::on_subscribe(std::string_view filter, std::uint8_
 void DeviceConnection::on_publish(const mqtt::Publish& packet) {
   gateway_->cloud.message_sent(thing_, packet.payload.size());
   const auto level = gateway_->config.enforcing ? gateway_->holds.level(thing_) : std::nullopt;
-  switch (access::publish_use(thing_, level, packet.topic)) {
-    case access::TopicUse::report_json:
-      return take_report(packet);
-    case access::TopicUse::report_cbor:
-      gateway_->counters.reports("rejected-cbor").add();
-      if (packet.qos > 0) {
-        session_.acknowledge(packet.packet_id, mqtt::reason::payload_format_invalid, "CBOR reports are not taken here");
-      }
-      return;
-    case access::TopicUse::refused:
-      return refuse_publish(packet);
-  }
+  const auto use = access::publish_use(thing_, level, packet.topic);
+  if (use == access::TopicUse::refused) return refuse_publish(packet);
+  take_report(packet, use);
 }
 
 void DeviceConnection::refuse_publish(const mqtt::Publish& packet) {
@@ -144,7 +135,7 @@ void DeviceConnection::refuse_publish(const mqtt::Publish& packet) {
 }
 
 // The record of a report: what the device sent, untouched, and in headers what is known of it.
-bus::OutRecord DeviceConnection::record_of(const mqtt::Publish& packet, Instant now) const {
+bus::OutRecord DeviceConnection::record_of(const mqtt::Publish& packet, report::Encoding encoding, Instant now) const {
   bus::OutRecord record{
       std::string(fleet::topic::devices), thing_, std::string(as_text(packet.payload)), {}, std::nullopt};
   record.headers.reserve(8);
@@ -156,21 +147,22 @@ bus::OutRecord DeviceConnection::record_of(const mqtt::Publish& packet, Instant 
   header(fleet::header::source, gateway_->config.instance);
   header(fleet::header::principal, fingerprint_);
   header(fleet::header::thing_id, thing_id_);
-  header(fleet::header::content_type, "application/json");
+  header(fleet::header::content_type, std::string(report::content_type(encoding)));
   if (packet.qos > 0) header(fleet::header::packet_id, std::to_string(packet.packet_id));
   if (packet.dup) header(fleet::header::dup, "1");
   return record;
 }
 
-void DeviceConnection::take_report(const mqtt::Publish& packet) {
+void DeviceConnection::take_report(const mqtt::Publish& packet, access::TopicUse use) {
   const Instant now = gateway_->scheduler.now();
-  const auto report = gateway_->parser.parse(packet.payload, gateway_->customs);
+  const auto encoding = use == access::TopicUse::report_cbor ? report::Encoding::cbor : report::Encoding::json;
+  const auto report = gateway_->parser.parse(packet.payload, gateway_->customs, encoding);
   if (!report) {
     gateway_->counters.reports("rejected").add();
     if (packet.qos > 0) session_.acknowledge(packet.packet_id);
-    reply(access::rejected_topic(thing_),
+    reply(access::rejected_topic(thing_, use),
           report::rejected_reply(thing_, gateway_->parser.report_id(), report::reply_code::invalid_payload,
-                                 report.error().message, now));
+                                 report.error().message, now, encoding));
     return;
   }
   if (packet.qos == 0 && gateway_->overloaded()) {
@@ -178,16 +170,16 @@ void DeviceConnection::take_report(const mqtt::Publish& packet) {
     return;
   }
   gateway_->counters.custom_metric_problems.add((*report)->problem_count);
-  bus::OutRecord record = record_of(packet, now);
+  bus::OutRecord record = record_of(packet, encoding, now);
   if (fault::is_armed("gateway.acknowledge_early") && packet.qos > 0) session_.acknowledge(packet.packet_id);
   const std::uint16_t acknowledged_id = packet.qos > 0 ? packet.packet_id : std::uint16_t{0};
-  gateway_->appender->append(std::move(record), [self = shared_from_this(), acknowledged_id,
-                                                 text = report::accepted_reply(thing_, **report, now)] {
+  gateway_->appender->append(std::move(record), [self = shared_from_this(), acknowledged_id, use,
+                                                 text = report::accepted_reply(thing_, **report, now, encoding)] {
     fault::crash_here("gateway.after_append");
     self->gateway_->counters.reports("accepted").add();
     if (self->closed_) return;
     if (acknowledged_id != 0) self->session_.acknowledge(acknowledged_id);
-    self->reply(access::accepted_topic(self->thing_), text);
+    self->reply(access::accepted_topic(self->thing_, use), text);
     self->pump();
   });
 }
