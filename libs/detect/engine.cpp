@@ -196,9 +196,8 @@ bool PartitionEngine::is_of_another_thing(const InputRecord& record, const Devic
 }
 
 Outcome PartitionEngine::apply_report(const InputRecord& record, Context& context) {
-  if (!record.content_type.empty() && !record.content_type.starts_with("application/json")) {
-    return Outcome::report_rejected_type;
-  }
+  const auto encoding = report::encoding_of(record.content_type);
+  if (!encoding) return Outcome::report_rejected_type;
   Device* device = find(record.key);
   if (device != nullptr) prefetch(device, sizeof(Device));
   if (!fleet::is_valid_name(record.key) || is_of_another_thing(record, device)) return Outcome::report_rejected_thing;
@@ -208,7 +207,7 @@ Outcome PartitionEngine::apply_report(const InputRecord& record, Context& contex
     touch(*device);
     return Outcome::report_duplicate;
   }
-  const auto report = parser_.parse(as_bytes(record.value), customs_);
+  const auto report = parser_.parse(as_bytes(record.value), customs_, *encoding);
   if (!report) return Outcome::report_rejected_payload;
   if (device == nullptr) device = find_or_add(record.key);
   if (device == nullptr) return Outcome::report_dropped_full;
