@@ -13,8 +13,10 @@ namespace {
 namespace beast_http = boost::beast::http;
 namespace asio = boost::asio;
 
-template <class Parser>
-Result<std::size_t> put_all(Parser& parser, std::string& pending, std::string_view bytes, bool& header_too_large) {
+// `header_done` is called once, before anything behind the header is read.
+template <class Parser, class HeaderDone>
+Result<std::size_t> put_all(Parser& parser, std::string& pending, std::string_view bytes, bool& header_too_large,
+                            HeaderDone header_done) {
   // Beast wants a whole header in one piece: what it could not use yet is kept in front of what comes.
   pending.append(bytes);
   std::size_t used = 0;
@@ -22,6 +24,10 @@ Result<std::size_t> put_all(Parser& parser, std::string& pending, std::string_vi
     boost::system::error_code error;
     const std::size_t n = parser.put(asio::buffer(pending.data() + used, pending.size() - used), error);
     used += n;
+    if (parser.is_header_done() && !parser.eager()) {
+      parser.eager(true);
+      if (const Status fine = header_done(); !fine) return fine.error();
+    }
     if (error == beast_http::error::need_more) break;
     if (error == beast_http::error::header_limit || error == beast_http::error::buffer_overflow) {
       header_too_large = true;
@@ -74,42 +80,48 @@ std::string_view one_line(std::string_view value) { return value.substr(0, value
 struct RequestParser::State {
   explicit State(ParserLimits l) : limits(l) { renew(); }
   void renew() {
-    header_checked = false;
+    headers.clear();
     parser.emplace();
-    parser->eager(true);
+    parser->eager(false);  // until its header is done
     parser->header_limit(limits.header_bytes_max);
     parser->body_limit(limits.body_bytes_max);
+  }
+  // As they are now: Beast adds the fields behind a chunked body to them, which nobody has judged.
+  Status keep_header() {
+    const auto& message = parser->get();
+    headers = headers_of(message);
+    keep_alive = message.keep_alive();
+    expects_continue = iequals(std::string(message[beast_http::field::expect]), "100-continue");
+    return check_header(message);
   }
   ParserLimits limits;
   std::optional<beast_http::request_parser<beast_http::string_body>> parser;
   std::string pending;
   bool header_too_large = false;
-  bool header_checked = false;
+  Headers headers;
+  bool keep_alive = false;
+  bool expects_continue = false;
 };
 
 RequestParser::RequestParser(ParserLimits limits) : state_(std::make_unique<State>(limits)) {}
 RequestParser::~RequestParser() = default;
 
 Result<std::size_t> RequestParser::put(std::string_view bytes) {
-  const auto used = put_all(*state_->parser, state_->pending, bytes, state_->header_too_large);
-  if (!used || !has_header() || std::exchange(state_->header_checked, true)) return used;
-  if (const Status fine = check_header(state_->parser->get()); !fine) return fine.error();
-  return used;
+  return put_all(*state_->parser, state_->pending, bytes, state_->header_too_large,
+                 [this] { return state_->keep_header(); });
 }
 bool RequestParser::has_header() const { return state_->parser->is_header_done(); }
 bool RequestParser::is_done() const { return state_->parser->is_done(); }
 bool RequestParser::header_too_large() const { return state_->header_too_large; }
-bool RequestParser::keep_alive() const { return state_->parser->get().keep_alive(); }
-bool RequestParser::expects_continue() const {
-  return has_header() && iequals(std::string(state_->parser->get()[beast_http::field::expect]), "100-continue");
-}
+bool RequestParser::keep_alive() const { return state_->keep_alive; }
+bool RequestParser::expects_continue() const { return has_header() && state_->expects_continue; }
 
 Request RequestParser::take() {
   auto message = state_->parser->release();
   Request request;
   request.method = std::string(message.method_string());
   request.target = std::string(message.target());
-  request.headers = headers_of(message);
+  request.headers = std::move(state_->headers);
   request.body = std::move(message.body());
   state_->renew();
   return request;
@@ -130,7 +142,7 @@ ResponseParser::ResponseParser(ParserLimits limits, bool to_head) : state_(std::
 ResponseParser::~ResponseParser() = default;
 
 Result<std::size_t> ResponseParser::put(std::string_view bytes) {
-  return put_all(state_->parser, state_->pending, bytes, state_->header_too_large);
+  return put_all(state_->parser, state_->pending, bytes, state_->header_too_large, [] { return Status(); });
 }
 
 void ResponseParser::finish() {
