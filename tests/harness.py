@@ -206,6 +206,11 @@ class Fleetward:
                 values[name] = float(value)
         return values
 
+    def refusals(self):
+        """How much the gateway has refused so far, by reason."""
+        name = 'fleetward_gateway_refused_total{reason="'
+        return {key[len(name):-2]: int(value) for key, value in self.metrics().items() if key.startswith(name) and value}
+
     def enrol(self, *names, group="cams"):
         for name in names:
             self.cli("things", "enrol", name, "--group", group, "--out", self.devices)

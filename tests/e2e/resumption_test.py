@@ -17,18 +17,12 @@ def resuming(tmp_path_factory, alertmanager):
     assert server.stop() in (0, None)
 
 
-def refusals(server):
-    """How many the gateway has refused so far, by reason."""
-    name = "fleetward_gateway_refused_total{reason="
-    return {key[len(name):].strip('"}'): value for key, value in server.metrics().items() if key.startswith(name)}
-
-
 def refused_by(server, attempt):
     """What the attempt came to, and what it moved in the gateway's refusals."""
-    before = refusals(server)
+    before = server.refusals()
     outcome = attempt()
     # The gateway counts before it hangs up, so what the client has seen is counted.
-    after = refusals(server)
+    after = server.refusals()
     return outcome, {reason: n - before.get(reason, 0) for reason, n in after.items() if n != before.get(reason, 0)}
 
 
