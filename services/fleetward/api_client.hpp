@@ -24,6 +24,12 @@ class ApiClient {
   virtual Result<json::Value> call(std::string_view method, std::string_view target,
                                    const std::optional<json::Value>& body = std::nullopt) = 0;
 
+  // A call about a certificate, which the AWS operations take as a header (x-amzn-principal).
+  virtual Result<json::Value> call_for(std::string_view method, std::string_view target,
+                                       [[maybe_unused]] const std::string& principal) {
+    return call(method, target);
+  }
+
   Result<json::Value> get(std::string_view target) { return call("GET", target); }
   Result<json::Value> post(std::string_view target, const json::Value& body) { return call("POST", target, body); }
   Result<json::Value> put(std::string_view target, const json::Value& body) { return call("PUT", target, body); }

@@ -73,8 +73,21 @@ class HttpApiClient final : public ApiClient {
 
   Result<json::Value> call(std::string_view method, std::string_view target,
                            const std::optional<json::Value>& body) override {
+    return exchange(method, target, body, {});
+  }
+
+  Result<json::Value> call_for(std::string_view method, std::string_view target,
+                               const std::string& principal) override {
+    return exchange(method, target, std::nullopt, {{"x-amzn-principal", principal}});
+  }
+
+ private:
+  Result<json::Value> exchange(std::string_view method, std::string_view target, const std::optional<json::Value>& body,
+                               http::Headers headers) {
     http::ClientRequest request{.method = std::string(method), .url = fmt::format("{}{}", base_, target)};
-    request.headers = {{"Authorization", "Bearer " + token_}, {"Accept", "application/json"}};
+    request.headers = std::move(headers);
+    request.headers.push_back({"Authorization", "Bearer " + token_});
+    request.headers.push_back({"Accept", "application/json"});
     if (body) {
       request.headers.push_back({"Content-Type", "application/json"});
       request.body = json::dump(*body);
@@ -91,7 +104,6 @@ class HttpApiClient final : public ApiClient {
     return json::parse(response->body, {.bytes_max = 16 << 20});
   }
 
- private:
   std::string base_;
   std::string token_;
   std::shared_ptr<const net::TlsContext> tls_;

@@ -15,6 +15,8 @@ const std::vector<Command>& all_commands() {
       things_quarantine_command(),
       things_enrol_command(),
       things_release_command(),
+      things_import_command(),
+      things_delete_command(),
       why_command(),
       alarms_list_command(),
       alarms_tail_command(),

@@ -15,6 +15,8 @@ Command things_show_command();
 Command things_enrol_command();
 Command things_quarantine_command();
 Command things_release_command();
+Command things_import_command();
+Command things_delete_command();
 Command why_command();
 Command alarms_list_command();
 Command alarms_tail_command();
