@@ -128,8 +128,10 @@ void examine_topics(Database& bus, const Settings& settings, Findings& findings)
       fmt::format("set fleetward.partitions to {}: it is fixed once the installation exists", **partitions));
 }
 
-void examine_pair(Database& store, Database& bus, Findings& findings) {
-  const auto said = number(store, "SELECT count(*) FROM outbox_latest");
+// Without a file the store has said nothing, too.
+void examine_pair(Database* store, Database& bus, Findings& findings) {
+  const auto said = store == nullptr ? Result<std::optional<std::int64_t>>(std::optional<std::int64_t>())
+                                     : number(*store, "SELECT count(*) FROM outbox_latest");
   const auto heard = number(
       bus,
       fmt::format("SELECT sum(e.next_offset) FROM ends e JOIN topics t ON t.id = e.topic WHERE t.name IN ('{}', '{}', "
@@ -154,7 +156,7 @@ void examine_backends(const Settings& settings, bool is_running, Instant now, Fi
   }
   std::optional<Database> bus = open_whole("log", bus_path(folder), is_running, findings);
   if (bus) examine_topics(*bus, settings, findings);
-  if (bus && store) examine_pair(*store, *bus, findings);
+  if (bus && (store || !file_exists(store_path(folder)))) examine_pair(store ? &*store : nullptr, *bus, findings);
 }
 
 }  // namespace fleetward::program
