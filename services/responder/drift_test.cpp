@@ -127,7 +127,7 @@ TEST_F(CertificateTest, AloneIsRevokedAndProvenWithoutAHold) {
   start();
   const Action done = reached(revoke_one().id, ActionState::in_effect);
   EXPECT_THAT(words(done), HasSubstr("has applied the certificate's record"));
-  EXPECT_EQ(authority_->ocsp_asked, 1);
+  EXPECT_GE(authority_->ocsp_asked, 1);
   EXPECT_EQ(gateway().probes, 0);
   EXPECT_THAT(
       in_store<std::vector<fleet::Hold>>([](store::Transaction& tx) { return repository::holds_of(tx, "cam"); }),

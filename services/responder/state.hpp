@@ -64,7 +64,12 @@ struct Responder::State : std::enable_shared_from_this<Responder::State> {
 
   // verification.cpp: one action
   async::Task<void> verify(fleet::Action action);
-  async::Task<bool> verify_once(fleet::Action action, ProbeIdentity identity, std::string& fault, Findings& findings);
+  struct Attempt {
+    std::string fault = "no gateway has said that the hold is in force";
+    Findings findings;
+    std::int64_t certificates_end = 0;  // what gateways must have read of the topic; 0: not known yet
+  };
+  async::Task<bool> verify_once(fleet::Action action, ProbeIdentity identity, Attempt& attempt);
   async::Task<void> look_again(fleet::Action action);
   async::Task<Result<ProbeIdentity>> probe_identity(std::string thing);
   async::Task<Result<fleet::Action>> current(std::string id);

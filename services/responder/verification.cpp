@@ -82,23 +82,24 @@ async::Task<void> Responder::State::put_off(std::string id, std::string why) {
 
 // One look. True: there is no more to do. "In force" is said by a gateway first, where there is one that could: until
 // then a refusal could be of something else.
-async::Task<bool> Responder::State::verify_once(Action action, ProbeIdentity identity, std::string& fault,
-                                                Findings& findings) {
+async::Task<bool> Responder::State::verify_once(Action action, ProbeIdentity identity, Attempt& attempt) {
   const std::vector<Gateways::Known> known = gateways.known(scheduler.now());
   const bool some_live = std::any_of(
       known.begin(), known.end(), [](const Gateways::Known& k) { return k.standing == fleet::GatewayStanding::live; });
   if (action.state == ActionState::executing && action.certificates.empty() && (some_live || known.empty()))
     co_return false;
-  std::int64_t certificates_end = 0;
-  if (!action.certificates.empty()) certificates_end = co_await end_of_certificates(action);
-  findings = co_await examine(action, std::move(identity), certificates_end);
-  fault = fault_in(findings);
-  if (fault.empty()) {
-    co_await conclude(action.id, fault, findings);
+  // Once known it stays: what is published after it is none of this action's.
+  const bool asks_end = !action.certificates.empty() && attempt.certificates_end == 0;
+  if (asks_end) attempt.certificates_end = co_await end_of_certificates(action);
+  attempt.findings = co_await examine(action, std::move(identity), attempt.certificates_end);
+  attempt.fault = fault_in(attempt.findings);
+  if (attempt.fault.empty()) {
+    co_await conclude(action.id, attempt.fault, attempt.findings);
     co_return true;
   }
   const std::string silence = gateways.silence(scheduler.now());
-  if (!only_waits(findings) || first_of(findings, Weight::late) != nullptr || silence.empty()) co_return false;
+  const bool may_come_yet = first_of(attempt.findings, Weight::late) != nullptr;
+  if (!only_waits(attempt.findings) || may_come_yet || silence.empty()) co_return false;
   co_await put_off(action.id, silence);
   co_return true;
 }
@@ -108,20 +109,20 @@ async::Task<void> Responder::State::verify(Action action) {
   const auto deadline = scheduler.steady_now() + config.verify_limit;
   Result<ProbeIdentity> identity = Error(ErrorCode::unavailable, "no probe certificate was asked for yet");
   if (!action.certificates.empty()) identity = ProbeIdentity();  // nothing is probed
-  Findings findings;
-  std::string fault = "no gateway has said that the hold is in force";
+  Attempt attempt;
   bool is_done = false;
   while (!is_done && !scope.stopping()) {
     if (!identity) identity = co_await probe_identity(action.thing);
-    if (!identity) fault = identity.error().message;
+    if (!identity) attempt.fault = identity.error().message;
     const Result<Action> now = co_await current(action.id);
     is_done = now.ok() && !is_open(*now);  // released meanwhile
-    if (!is_done && identity.ok() && now.ok()) is_done = co_await verify_once(*now, *identity, fault, findings);
+    if (!is_done && identity.ok() && now.ok()) is_done = co_await verify_once(*now, *identity, attempt);
     if (is_done || scheduler.steady_now() >= deadline) break;
     co_await scope.sleep(try_again);
   }
   // What only lacks a heartbeat that may be on its way begins anew.
-  if (!is_done && !scope.stopping() && !only_waits(findings)) co_await conclude(action.id, fault, findings);
+  const bool is_over = !is_done && !scope.stopping() && !only_waits(attempt.findings);
+  if (is_over) co_await conclude(action.id, attempt.fault, attempt.findings);
   under_way.erase(action.id);
 }
 
