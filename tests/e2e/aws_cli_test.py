@@ -97,7 +97,7 @@ def test_certificate_states(fleetward):
     assert described["certificateDescription"]["status"] == "INACTIVE"
 
 
-@pytest.mark.parametrize("page", [1, 3])
+@pytest.mark.parametrize("page", [2, 5])
 def test_lists_page(fleetward, page):
     for i in range(7):
         fleetward.aws("create-thing", "--thing-name", f"page{i}")
