@@ -63,6 +63,7 @@ void SocketConnection::start() {
 }
 
 void SocketConnection::opened(const TlsInfo& info) {
+  if (state_ != State::handshaking) return;  // given up meanwhile
   scheduler_.cancel(timer_);
   timer_ = async::no_timer;
   state_ = State::open;
@@ -100,7 +101,7 @@ void SocketConnection::on_readable() {
   if (error)
     return end(
         Error(ErrorCode::unavailable, error == asio::error::eof ? "the peer closed the connection" : error.message()));
-  if (state_ != State::closing) {
+  if (state_ == State::handshaking || state_ == State::open) {
     if (tls_) {
       tls_->feed(buffer.first(n));
       on_ciphertext();
@@ -188,7 +189,7 @@ void SocketConnection::resume_reading() {
 }
 
 void SocketConnection::close() {
-  if (state_ == State::ended || state_ == State::closing) return;
+  if (state_ == State::ended || state_ == State::ending || state_ == State::closing) return;
   if (state_ != State::open) return end_soon(Error(ErrorCode::cancelled, "closed"));
   if (tls_) {
     tls_->goodbye();
@@ -207,7 +208,8 @@ void SocketConnection::close() {
 void SocketConnection::abort() { end_soon(Error(ErrorCode::cancelled, "aborted")); }
 
 void SocketConnection::end_soon(Error reason) {
-  if (state_ == State::ended) return;
+  if (state_ == State::ended || state_ == State::ending) return;
+  if (state_ != State::closing) state_ = State::ending;
   asio::post(socket_.get_executor(), [self = shared(), why = std::move(reason)] { self->end(why); });
 }
 

@@ -1,7 +1,8 @@
 // A byte stream to a peer over TCP, plain or in TLS, by callbacks on one scheduler's thread.
 //
 // TLS runs over memory buffers beside the socket, so an idle connection holds no read buffer. All methods and callbacks
-// are for the scheduler's thread; a callback may close or abort the connection. After `closed` nothing more comes.
+// are for the scheduler's thread; a callback may close or abort the connection. After abort() only `closed` comes, and
+// after that nothing more.
 //
 // Limits: write_queue_bytes_max of ConnectionOptions (beyond it the connection is aborted as a peer that does not
 // read); handshake_timeout for TCP connect and TLS handshake together.

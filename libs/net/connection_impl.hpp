@@ -32,7 +32,13 @@ class SocketConnection final : public Connection {
   [[nodiscard]] const Endpoint& peer() const override { return peer_; }
 
  private:
-  enum class State { handshaking, open, closing, ended };
+  enum class State {
+    handshaking,
+    open,
+    closing,  // what is queued goes out, then the end
+    ending,   // the end is on its way
+    ended,
+  };
 
   std::shared_ptr<SocketConnection> shared() { return std::static_pointer_cast<SocketConnection>(shared_from_this()); }
   [[nodiscard]] std::size_t queued() const { return out_.size() - out_sent_; }

@@ -38,6 +38,16 @@ TEST_F(TlsTest, MutualTlsTellsWhoThePeerIs) {
   EXPECT_TRUE(wait([this] { return accepted_[0]->closed.has_value(); }));
 }
 
+TEST_F(TlsTest, AfterAbortNothingIsHandedOnAnyMore) {
+  on_data_ = [](End& end, ByteView) { end.connection->abort(); };
+  listen(context(server_config()));
+  const auto client = dial(context(client_config()));
+  ASSERT_TRUE(wait([this, &client] { return accepted_.size() == 1 && accepted_[0]->opened && client->opened; }));
+  on_loop([&] { client->connection->write(std::string(60'000, 'x')); });  // several TLS records, read at once
+  ASSERT_TRUE(wait([this] { return accepted_[0]->closed.has_value(); }));
+  EXPECT_LE(accepted_[0]->received.size(), 16'384U);
+}
+
 TEST_F(TlsTest, AClientThatOffersNoneOfOurProtocolsIsRefused) {
   TlsServerConfig server = server_config();
   server.alpn = {"mqtt"};
