@@ -39,8 +39,6 @@ void DetectionOracle::take_device_record(const bus::Record& record) {
   if (bus::find_header(record.headers, fleet::header::kind) == "report") {
     ++p.report_records;
     p.reports_end = record.offset + 1;
-    p.reports.insert(
-        fmt::format("{} {} {}", record.key, p.standings[record.key].incarnation, record.value.value_or("")));
   }
   if (bus::find_header(record.headers, fleet::header::kind) == "registry") take_fact(p, record);
   catch_up(p);
@@ -64,7 +62,10 @@ void DetectionOracle::catch_up(Partition& p) {
 
 void DetectionOracle::apply(Partition& p, const bus::Record& record) {
   std::vector<fleet::ViolationEvent> events;
+  const std::uint64_t applied_before = p.engine->counters()[detect::Outcome::report_applied];
   p.engine->apply(detector::to_input(record), events);
+  if (bus::find_header(record.headers, fleet::header::kind) == "report")
+    note_report(p, record, p.engine->counters()[detect::Outcome::report_applied] > applied_before);
   for (const fleet::ViolationEvent& event : events) {
     const std::string id = fleet::event_id(event);
     const auto [at, first] = due_.emplace(id, detector::violation_text(event));
@@ -77,6 +78,21 @@ void DetectionOracle::apply(Partition& p, const bus::Record& record) {
     p.history[change.key][record.offset + 1] = std::move(change.value);
   }
   p.own_record[record.offset + 1] = p.engine->partition_record();
+}
+
+// However often it was sent, each report is applied once; of an incarnation of its thing.
+void DetectionOracle::note_report(Partition& p, const bus::Record& record, bool applied) {
+  const auto header = [&record](std::string_view name) {
+    return std::string(bus::find_header(record.headers, name).value_or("-"));
+  };
+  const std::string how =
+      fmt::format("{} by {} dup {}", record.offset, header(fleet::header::source), header(fleet::header::dup));
+  const std::string report =
+      fmt::format("{} {} {}", record.key, p.standings[record.key].incarnation, record.value.value_or(""));
+  const auto [first, is_new] = p.reports.emplace(report, how);
+  if (applied && !is_new)
+    universe_.fail(fmt::format("a report is applied twice: offsets {} and {}: {}", first->second, how, report));
+  if (!applied && is_new) universe_.fail(fmt::format("a report is not applied: {}: {}", how, report));
 }
 
 void DetectionOracle::take_violation(const bus::Record& record) {

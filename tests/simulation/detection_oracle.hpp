@@ -50,13 +50,14 @@ class DetectionOracle {
     std::int64_t committed = 0;
     std::map<std::string, Standing> standings;
     std::int64_t report_records = 0;
-    std::int64_t reports_end = 0;   // the offset after the last one
-    std::set<std::string> reports;  // thing and text of each: the workload makes every report unlike any other
+    std::int64_t reports_end = 0;                // the offset after the last one
+    std::map<std::string, std::string> reports;  // how each first came: every report is unlike any other
   };
 
   void take_device_record(const bus::Record& record);
   static void take_fact(Partition& p, const bus::Record& record);
   void catch_up(Partition& p);
+  void note_report(Partition& p, const bus::Record& record, bool applied);
   void apply(Partition& p, const bus::Record& record);
   void take_violation(const bus::Record& record);
   void take_state(const bus::Record& record);

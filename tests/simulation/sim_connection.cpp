@@ -49,7 +49,7 @@ void SimConnection::deliver(Millis late, std::function<void(SimConnection&)> wha
 }
 
 void SimConnection::receive(ByteView bytes) {
-  if (state_ == State::closing) return;
+  if (state_ == State::closing || state_ == State::ending) return;
   in_.append(as_text(bytes));
   hand_on();
 }
@@ -71,7 +71,7 @@ void SimConnection::tell_other(const Error& why) {
 }
 
 void SimConnection::close() {
-  if (state_ == State::ended || state_ == State::closing) return;
+  if (state_ == State::ended || state_ == State::ending || state_ == State::closing) return;
   if (state_ == State::open) flush();
   state_ = State::closing;
   tell_other({ErrorCode::unavailable, "the peer closed the connection"});
@@ -79,7 +79,8 @@ void SimConnection::close() {
 }
 
 void SimConnection::abort() {
-  if (state_ == State::ended) return;
+  if (state_ == State::ended || state_ == State::ending) return;
+  if (state_ != State::closing) state_ = State::ending;
   tell_other(broken());
   loop_.post([self = shared()] { self->end({ErrorCode::cancelled, "aborted"}); });
 }

@@ -38,7 +38,7 @@ class SimConnection final : public net::Connection {
   std::shared_ptr<std::size_t> counted;  // by its listener
 
  private:
-  enum class State { handshaking, open, closing, ended };
+  enum class State { handshaking, open, closing, ending, ended };
   std::shared_ptr<SimConnection> shared() { return std::static_pointer_cast<SimConnection>(shared_from_this()); }
   void flush();
   void receive(ByteView bytes);
