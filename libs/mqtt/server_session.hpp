@@ -68,6 +68,8 @@ class ServerSession {
   void feed(ByteView bytes, SteadyTime now);
   // Ends the session when no packet came for 1.5 times its keep-alive (section 3.1.2.10).
   void on_time(SteadyTime now);
+  // The owner did not read for a while: that was not the client's silence.
+  void excuse_silence(SteadyTime now) { last_heard_ = now; }
   // When on_time() has something to do next.
   [[nodiscard]] std::optional<SteadyTime> deadline() const;
 

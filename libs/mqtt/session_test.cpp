@@ -93,6 +93,15 @@ TEST_P(SessionTest, KeepAliveIsOneAndAHalfTimes) {
   EXPECT_THAT(recorder_.ends, ElementsAre(std::pair(reason::keep_alive_timeout, false)));
 }
 
+TEST_P(SessionTest, SilenceOfOurOwnMakingIsExcused) {
+  connect();
+  session_.excuse_silence(std::chrono::seconds(14));
+  session_.on_time(std::chrono::seconds(28));
+  EXPECT_FALSE(session_.ended());
+  session_.on_time(std::chrono::seconds(29));
+  EXPECT_TRUE(session_.ended());
+}
+
 TEST_P(SessionTest, RefusalHasTheCodeOfItsVersion) {
   recorder_.accept_at_once = false;
   feed(encode_connect({GetParam(), "dev1", 10, true}));

@@ -30,6 +30,11 @@ class TokenBucket {
     if (!rate.is_limited() || is_full(now)) return true;
     return full_at_ - now + cost(rate, n) <= cost(rate, rate.burst);
   }
+  // Takes what has been spent already, whether it is there or not; overdrawn until that is made up for.
+  void charge(const Rate& rate, std::int64_t n, SteadyTime now) {
+    if (rate.is_limited()) full_at_ = std::max(full_at_, now) + cost(rate, n);
+  }
+  [[nodiscard]] bool is_overdrawn(const Rate& rate, SteadyTime now) const { return !has(rate, 0, now); }
   // Nothing to remember: as good as a new one.
   [[nodiscard]] bool is_full(SteadyTime now) const { return full_at_ <= now; }
   // When `n` can be taken.

@@ -152,6 +152,16 @@ TEST(TokenBucket, WhatCostsMoreThanTheBurstWaitsForAFullBucket) {
   EXPECT_TRUE(bucket.take(rate, 1, seconds(3)));
 }
 
+TEST(TokenBucket, WhatIsChargedIsMadeUpFor) {
+  const Rate rate{10, 5};
+  TokenBucket bucket;
+  bucket.charge(rate, 5, seconds(1));
+  EXPECT_FALSE(bucket.is_overdrawn(rate, seconds(1)));
+  bucket.charge(rate, 20, seconds(1));
+  EXPECT_TRUE(bucket.is_overdrawn(rate, seconds(2)));
+  EXPECT_FALSE(bucket.is_overdrawn(rate, seconds(3)));
+}
+
 TEST(TokenBucket, WithoutARateThereIsNoLimit) {
   TokenBucket bucket;
   for (int i = 0; i < 1000; ++i) EXPECT_TRUE(bucket.take({}, 1'000'000'000, seconds(1)));

@@ -140,6 +140,20 @@ Result<runtime::Module> make_api(const Parts& parts) {
                                                      parts.control_loop, parts.metrics, parts.random));
 }
 
+void set_limits(gateway::GatewayConfig& config, const GatewaySettings& s) {
+  const auto bytes = [](std::size_t n) { return static_cast<std::int64_t>(n); };
+  config.connection_limits.connections = {s.connections_per_second, s.connections_burst};
+  config.connection_limits.handshakes_max = static_cast<std::size_t>(s.handshakes_max);
+  config.connection_limits.address_connections = {s.address_connections_per_second, s.address_connections_burst};
+  config.connection_limits.address_handshakes_max = static_cast<std::size_t>(s.address_handshakes_max);
+  config.connection_limits.address_failures = {s.address_failures_per_second, s.address_failures_burst};
+  config.connection_limits.device_connections = {s.device_connections_per_second, s.device_connections_burst};
+  config.session.messages = {s.device_messages_per_second, s.device_messages_burst};
+  config.session.bytes = {bytes(s.device_bytes_per_second), bytes(s.device_bytes_burst)};
+  config.messages = {s.messages_per_second, s.messages_burst};
+  config.bytes = {bytes(s.bytes_per_second), bytes(s.bytes_burst)};
+}
+
 Result<runtime::Module> make_gateway(const Parts& parts) {
   const Result<std::string> certificate = pki_file(parts, "server.crt");
   if (!certificate) return certificate.error();
@@ -162,6 +176,7 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
   config.resumption = s.resumption;
   config.snapshot_folder = parts.settings.installation.data_dir + "/gateway";
   config.connections_max = static_cast<std::size_t>(s.connections_max);
+  set_limits(config, s);
   return module_of("gateway",
                    std::make_shared<gateway::Gateway>(std::move(config), parts.bus, parts.gateway_loop, parts.metrics));
 }

@@ -33,6 +33,44 @@ config::Section describe_log(LogSettings& c) {
   return s;
 }
 
+constexpr std::int64_t rate_max = 1'000'000;
+constexpr std::size_t byte_rate_max = std::size_t{16} << 30;
+
+// Connections, from cheap to costly: what is over a limit is closed before its handshake, but for a device's own rate.
+void describe_connection_limits(config::Section& s, GatewaySettings& c) {
+  const auto count = [&s](const char* name, std::int64_t& target, const char* meaning) {
+    s.integer(name, target, meaning, 1, rate_max);
+  };
+  count("connections_per_second", c.connections_per_second, "New connections a second in all; more are closed");
+  count("connections_burst", c.connections_burst, "So many of them at once");
+  count("handshakes_max", c.handshakes_max, "TLS handshakes under way at once; more are closed");
+  count("address_connections_per_second", c.address_connections_per_second,
+        "New connections a second from one address (IPv6: its /64)");
+  count("address_connections_burst", c.address_connections_burst, "So many of them at once");
+  count("address_handshakes_max", c.address_handshakes_max, "TLS handshakes under way at once from one address");
+  count("address_failures_per_second", c.address_failures_per_second,
+        "Failed handshakes a second from one address; beyond it the address is closed at once");
+  count("address_failures_burst", c.address_failures_burst, "So many of them at once");
+  count("device_connections_per_second", c.device_connections_per_second,
+        "CONNECTs a second of one device; beyond it 0x9F (3.1.1: code 3)");
+  count("device_connections_burst", c.device_connections_burst, "So many of them at once");
+}
+
+void describe_rates(config::Section& s, GatewaySettings& c) {
+  s.integer("device_messages_per_second", c.device_messages_per_second,
+            "Messages a second of one connection; beyond it DISCONNECT 0x96 (3.1.1: a close)", 1, rate_max);
+  s.integer("device_messages_burst", c.device_messages_burst, "So many of them at once", 1, rate_max);
+  s.size("device_bytes_per_second", c.device_bytes_per_second,
+         "Bytes a second of one connection; beyond it DISCONNECT 0x97 (3.1.1: a close)", 1 << 10, byte_rate_max);
+  s.size("device_bytes_burst", c.device_bytes_burst, "So many of them at once", 256 << 10, byte_rate_max);
+  s.integer("messages_per_second", c.messages_per_second,
+            "Messages a second of all connections; beyond it sockets are not read for a while", 1, rate_max);
+  s.integer("messages_burst", c.messages_burst, "So many of them at once", 1, rate_max);
+  s.size("bytes_per_second", c.bytes_per_second,
+         "Bytes a second of all connections; beyond it sockets are not read for a while", 1 << 10, byte_rate_max);
+  s.size("bytes_burst", c.bytes_burst, "So many of them at once", 256 << 10, byte_rate_max);
+}
+
 config::Section describe_gateway(GatewaySettings& c) {
   config::Section s("gateway", "Where devices connect");
   s.text("address", c.address, "Address to listen on for MQTT over TLS", 255);
@@ -43,6 +81,8 @@ config::Section describe_gateway(GatewaySettings& c) {
            {"observe", "enforce"});
   s.integer("connections_max", c.connections_max, "Connections at once; more are refused", 1, 1'000'000);
   s.boolean("resumption", c.resumption, "Let devices resume TLS sessions (tickets, PSK)");
+  describe_connection_limits(s, c);
+  describe_rates(s, c);
   return s;
 }
 

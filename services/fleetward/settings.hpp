@@ -40,6 +40,15 @@ struct GatewaySettings {
   std::string mode = "enforce";
   std::int64_t connections_max = 20'000;
   bool resumption = false;
+  // Rates a second, and how much of it at once. Per connection (device), per address, and of all together.
+  std::int64_t connections_per_second = 1'000, connections_burst = 4'000, handshakes_max = 1'000;
+  std::int64_t address_connections_per_second = 500, address_connections_burst = 2'000, address_handshakes_max = 256;
+  std::int64_t address_failures_per_second = 5, address_failures_burst = 100;
+  std::int64_t device_connections_per_second = 10, device_connections_burst = 100;
+  std::int64_t device_messages_per_second = 100, device_messages_burst = 200;
+  std::size_t device_bytes_per_second = 512 << 10, device_bytes_burst = 1 << 20;
+  std::int64_t messages_per_second = 100'000, messages_burst = 200'000;
+  std::size_t bytes_per_second = 64 << 20, bytes_burst = 128 << 20;
 };
 
 struct ApiSettings {

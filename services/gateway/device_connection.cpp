@@ -3,6 +3,27 @@
 #include "log/log.hpp"
 
 namespace fleetward::gateway {
+namespace {
+
+// What a session ended for, as a metric tells it.
+std::string_view limit_of(std::uint8_t reason_code) {
+  switch (reason_code) {
+    case mqtt::reason::message_rate_too_high:
+      return "message-rate";
+    case mqtt::reason::quota_exceeded:
+      return "quota";
+    case mqtt::reason::receive_maximum_exceeded:
+      return "receive-maximum";
+    case mqtt::reason::packet_too_large:
+      return "packet-size";
+    case mqtt::reason::keep_alive_timeout:
+      return "keep-alive";
+    default:
+      return "protocol";
+  }
+}
+
+}  // namespace
 
 DeviceConnection::DeviceConnection(std::shared_ptr<Gateway::State> gateway, std::shared_ptr<net::Connection> connection)
     : gateway_(std::move(gateway)),
@@ -70,7 +91,9 @@ bool DeviceConnection::identify(ByteView leaf_der) {
 void DeviceConnection::on_open(const net::TlsInfo& info) {
   is_open_ = true;
   is_resumed_ = info.resumed;
-  if (!identify(info.peer_certificate_der)) return connection_->abort();
+  const bool is_known = identify(info.peer_certificate_der);
+  end_handshake(is_known);
+  if (!is_known) return connection_->abort();
   std::weak_ptr<DeviceConnection> weak = weak_from_this();
   timer_ = gateway_->scheduler.call_after(gateway_->config.connect_timeout, [weak] {
     const auto self = weak.lock();
@@ -81,15 +104,19 @@ void DeviceConnection::on_open(const net::TlsInfo& info) {
 }
 
 void DeviceConnection::on_data(ByteView bytes) {
+  gateway_->count_read(bytes.size());
   session_.feed(bytes, gateway_->scheduler.steady_now());
   pump();
-  if (closed_ || !gateway_->overloaded()) return;
+  const bool is_throttled = gateway_->is_throttled();
+  if (closed_ || (!gateway_->overloaded() && !is_throttled)) return;
+  if (is_throttled) gateway_->counters.throttled("all").add();
   gateway_->reading_paused = true;
   connection_->pause_reading();
 }
 
 void DeviceConnection::on_closed(const Error& why) {
   closed_ = true;
+  end_handshake(gateway_->stopping);  // which is not its failure
   if (!is_open_ && !is_refused_) {
     gateway_->counters.refused("handshake").add();
     log::debug("handshake_failed", {{"address", address()}, {"error", why.message}});
@@ -105,6 +132,12 @@ void DeviceConnection::on_closed(const Error& why) {
   }
 }
 
+void DeviceConnection::end_handshake(bool succeeded) {
+  if (!std::exchange(is_handshaking_, false)) return;
+  gateway_->guard.over(address(), succeeded, gateway_->scheduler.steady_now());
+  gateway_->counters.handshakes.set(static_cast<double>(gateway_->guard.handshakes()));
+}
+
 void DeviceConnection::pump() {
   if (closed_) return;
   if (session_.has_output()) connection_->write(session_.take_output());
@@ -118,7 +151,7 @@ void DeviceConnection::disconnect(std::uint8_t reason_code, std::string_view wor
 
 void DeviceConnection::on_end(const mqtt::Failure& failure, bool by_client) {
   if (by_client) return;
-  gateway_->counters.refused("protocol").add();
+  gateway_->counters.refused(limit_of(failure.reason_code)).add();
   log::debug("session_ended", {{"thing", thing_}, {"why", failure.text}, {"code", int{failure.reason_code}}});
 }
 

@@ -15,7 +15,10 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   void start();
   // DISCONNECT with the reason (a bare close in 3.1.1), then the end.
   void disconnect(std::uint8_t reason_code, std::string_view words);
-  void resume_reading() { connection_->resume_reading(); }
+  void resume_reading() {
+    session_.excuse_silence(gateway_->scheduler.steady_now());
+    connection_->resume_reading();
+  }
   void pause_reading() { connection_->pause_reading(); }
   void abort() { connection_->abort(); }
   [[nodiscard]] const std::string& thing() const { return thing_; }
@@ -47,6 +50,9 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   [[nodiscard]] bus::OutRecord record_of(const mqtt::Publish& packet, report::Encoding encoding, Instant now) const;
   void reply(const std::string& topic, const std::string& text);
   void arm_deadline();
+  void on_deadline();
+  void end_handshake(bool succeeded);
+  bool refuse_when_busy();
 
   std::shared_ptr<Gateway::State> gateway_;
   std::shared_ptr<net::Connection> connection_;
@@ -55,10 +61,11 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   std::string thing_;
   std::string thing_id_;
   bool is_probe_ = false;
-  bool is_open_ = false;     // the handshake is done
-  bool is_resumed_ = false;  // and took up an earlier session
-  bool is_refused_ = false;  // and its refusal counted
-  bool is_session_ = false;  // admitted, and the one of its thing
+  bool is_handshaking_ = true;  // and counted as such
+  bool is_open_ = false;        // the handshake is done
+  bool is_resumed_ = false;     // and took up an earlier session
+  bool is_refused_ = false;     // and its refusal counted
+  bool is_session_ = false;     // admitted, and the one of its thing
   bool closed_ = false;
   async::TimerId timer_ = async::no_timer;
 };

@@ -10,6 +10,8 @@ namespace fleetward::gateway {
 
 using mqtt::reason::banned;
 
+constexpr Millis paused_deadline_every{1'000};
+
 // ---- CONNECT
 
 void DeviceConnection::on_connect(const mqtt::Connect& packet) {
@@ -47,8 +49,24 @@ void DeviceConnection::on_connect(const mqtt::Connect& packet) {
       return;
     }
   }
+  if (refuse_when_busy()) return;
   if (packet.will) gateway_->counters.wills_ignored.add();
   admit(is_nameless ? thing_ : std::string());
+}
+
+// A device that may come in, but not now: it connects too often, or we cannot take more from anybody.
+bool DeviceConnection::refuse_when_busy() {
+  if (!gateway_->guard.connects(thing_, gateway_->scheduler.steady_now())) {
+    gateway_->counters.refused("device-rate").add();
+    session_.refuse(mqtt::reason::connection_rate_exceeded, {}, "this device connects too often");
+  } else if (gateway_->overloaded()) {
+    gateway_->counters.refused("server-busy").add();
+    session_.refuse(mqtt::reason::server_busy);
+  } else {
+    return false;
+  }
+  gateway_->emit_urgent_metrics();
+  return true;
 }
 
 void DeviceConnection::answer_probe(const mqtt::Connect& packet) {
@@ -95,13 +113,18 @@ void DeviceConnection::arm_deadline() {
   gateway_->scheduler.cancel(timer_);
   const auto wait = std::chrono::duration_cast<Millis>(*due - gateway_->scheduler.steady_now()) + Millis(1);
   std::weak_ptr<DeviceConnection> weak = weak_from_this();
-  timer_ = gateway_->scheduler.call_after(std::max(wait, Millis(1)), [weak] {
-    const auto self = weak.lock();
-    if (!self || self->closed_) return;
-    self->session_.on_time(self->gateway_->scheduler.steady_now());
-    self->pump();
-    if (!self->session_.ended()) self->arm_deadline();
+  // While nothing is read, silence is ours: looked at again when it may be the device's.
+  const Millis shortest = gateway_->reading_paused ? paused_deadline_every : Millis(1);
+  timer_ = gateway_->scheduler.call_after(std::max(wait, shortest), [weak] {
+    if (const auto self = weak.lock()) self->on_deadline();
   });
+}
+
+void DeviceConnection::on_deadline() {
+  if (closed_) return;
+  if (!gateway_->reading_paused) session_.on_time(gateway_->scheduler.steady_now());
+  pump();
+  if (!session_.ended()) arm_deadline();
 }
 
 // ---- SUBSCRIBE and PUBLISH
@@ -116,6 +139,7 @@ std::uint8_t DeviceConnection::on_subscribe(std::string_view filter, std::uint8_
 }
 
 void DeviceConnection::on_publish(const mqtt::Publish& packet) {
+  gateway_->all_messages.charge(gateway_->config.messages, 1, gateway_->scheduler.steady_now());
   gateway_->cloud.message_sent(thing_, packet.payload.size());
   const auto level = gateway_->config.enforcing ? gateway_->holds.level(thing_) : std::nullopt;
   const auto use = access::publish_use(thing_, level, packet.topic);
@@ -173,13 +197,16 @@ void DeviceConnection::take_report(const mqtt::Publish& packet, access::TopicUse
   bus::OutRecord record = record_of(packet, encoding, now);
   if (fault::is_armed("gateway.acknowledge_early") && packet.qos > 0) session_.acknowledge(packet.packet_id);
   const std::uint16_t acknowledged_id = packet.qos > 0 ? packet.packet_id : std::uint16_t{0};
+  // Made only for who listens: many devices take the PUBACK for an answer.
+  const std::string topic = access::accepted_topic(thing_, use);
+  std::string text = session_.is_subscribed(topic) ? report::accepted_reply(thing_, **report, now, encoding) : "";
   gateway_->appender->append(std::move(record), [self = shared_from_this(), acknowledged_id, use,
-                                                 text = report::accepted_reply(thing_, **report, now, encoding)] {
+                                                 text = std::move(text)] {
     fault::crash_here("gateway.after_append");
     self->gateway_->counters.reports("accepted").add();
     if (self->closed_) return;
     if (acknowledged_id != 0) self->session_.acknowledge(acknowledged_id);
-    self->reply(access::accepted_topic(self->thing_, use), text);
+    if (!text.empty()) self->reply(access::accepted_topic(self->thing_, use), text);
     self->pump();
   });
 }

@@ -35,7 +35,8 @@ Counters::Counters(metrics::Registry& m)
           m.counter("fleetward_gateway_snapshot_failures_total", "Writes of the table snapshot that failed.")),
       events_dropped(m.counter("fleetward_gateway_events_dropped_total",
                                "Refusals that were not told on the bus, which did not keep up.")),
-      sessions(m.gauge("fleetward_gateway_sessions", "Devices that are connected.")) {}
+      sessions(m.gauge("fleetward_gateway_sessions", "Devices that are connected.")),
+      handshakes(m.gauge("fleetward_gateway_handshakes", "TLS handshakes under way.")) {}
 
 metrics::Counter& Counters::reports(std::string_view result) {
   return registry.counter("fleetward_gateway_reports_total", "Reports by what became of them.",
@@ -46,6 +47,12 @@ metrics::Counter& Counters::refused(std::string_view reason) {
                           {{"reason", std::string(reason)}});
 }
 
+metrics::Counter& Counters::throttled(std::string_view limit) {
+  return registry.counter("fleetward_gateway_throttled_total",
+                          "Times that a socket was not read for a while, because a limit of all was reached.",
+                          {{"limit", std::string(limit)}});
+}
+
 Gateway::State::State(GatewayConfig c, bus::Bus& b, async::Scheduler& s, metrics::Registry& m)
     : config(std::move(c)),
       bus(b),
@@ -54,7 +61,8 @@ Gateway::State::State(GatewayConfig c, bus::Bus& b, async::Scheduler& s, metrics
       scope(s, "gateway"),
       start_number(to_ms(s.now())),
       appender(std::make_shared<Appender>(b, s, m)),
-      cloud(config.instance, start_number) {}
+      cloud(config.instance, start_number),
+      guard(config.connection_limits) {}
 
 Gateway::Gateway(GatewayConfig config, bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry& metrics)
     : state_(std::make_shared<State>(std::move(config), bus, scheduler, metrics)) {}
@@ -141,9 +149,7 @@ void Gateway::State::open_listener() {
       [weak](std::shared_ptr<net::Connection> connection) {
         const auto state = weak.lock();
         if (!state) return connection->abort();
-        auto device = std::make_shared<DeviceConnection>(state, std::move(connection));
-        state->connections.insert(device);
-        device->start();
+        state->take(std::move(connection));
       },
       options);
   listen_failed = !opened.ok();
@@ -160,6 +166,29 @@ void Gateway::State::open_listener() {
   log::info("gateway_open",
             {{"address", config.address}, {"port", port.load()}, {"mode", config.enforcing ? "enforce" : "observe"}});
   heartbeat(false);
+}
+
+// Before its handshake, which is what costs: who comes too often, or has failed too often, is closed without a word,
+// since there is no MQTT yet in which to say it.
+void Gateway::State::take(std::shared_ptr<net::Connection> connection) {
+  const std::string_view limit = guard.admit(connection->peer().host, scheduler.steady_now());
+  if (!limit.empty()) {
+    counters.refused(limit).add();
+    return connection->abort();
+  }
+  counters.handshakes.set(static_cast<double>(guard.handshakes()));
+  auto device = std::make_shared<DeviceConnection>(shared_from_this(), std::move(connection));
+  connections.insert(device);
+  device->start();
+}
+
+void Gateway::State::count_read(std::size_t bytes) {
+  all_bytes.charge(config.bytes, static_cast<std::int64_t>(bytes), scheduler.steady_now());
+}
+
+bool Gateway::State::is_throttled() const {
+  const auto now = scheduler.steady_now();
+  return all_bytes.is_overdrawn(config.bytes, now) || all_messages.is_overdrawn(config.messages, now);
 }
 
 void Gateway::State::heartbeat(bool is_stopping) {
@@ -201,6 +230,7 @@ async::Task<void> Gateway::State::tick() {
     emit_due_metrics();
     keep_snapshot();
     flush_events();
+    relieve();
     if (listener) {
       const std::uint64_t refused = listener->refused();
       counters.refused("connections-max").add(refused - std::exchange(refused_by_listener, refused));
@@ -251,7 +281,7 @@ void Gateway::State::append_cloud_metrics(const std::string& thing, const std::s
 }
 
 void Gateway::State::relieve() {
-  if (overloaded() || !std::exchange(reading_paused, false)) return;
+  if (stopping || overloaded() || is_throttled() || !std::exchange(reading_paused, false)) return;
   for (const auto& connection : connections) connection->resume_reading();
 }
 

@@ -15,6 +15,7 @@
 #include "bus/bus.hpp"
 #include "metrics/metrics.hpp"
 #include "mqtt/server_session.hpp"
+#include "services/gateway/connection_guard.hpp"
 
 namespace fleetward::gateway {
 
@@ -36,7 +37,11 @@ struct GatewayConfig {
   Millis lease{10'000};
   std::string snapshot_folder;  // empty: none is kept, and a bus that cannot be reached at start admits nobody
   Millis snapshot_age_max{24 * 3'600'000};
-  mqtt::SessionLimits session;
+  mqtt::SessionLimits session;         // of one connection, its rates among them
+  ConnectionLimits connection_limits;  // of an address and of a device, and handshakes in all
+  // Of all connections together: beyond them sockets are not read for a while.
+  mqtt::Rate messages{100'000, 200'000};
+  mqtt::Rate bytes{64 << 20, 128 << 20};
 };
 
 class Gateway {

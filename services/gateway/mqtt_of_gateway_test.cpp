@@ -45,6 +45,7 @@ TEST_P(MqttOfGatewayTest, AReportOfQos2IsReceivedOnlyWhenItIsDurableAndOnTheBusO
   device->publish(report_topic("dev1"), report(1), 7, 2);
   EXPECT_TRUE(device->is_alive()) << "and no PUBREC came before the answer to the ping";
   device->send(mqtt::encode_publish(GetParam(), report_topic("dev1"), report(1), 2, 7, true));
+  EXPECT_TRUE(device->is_alive()) << "the repeat is read, and there is still no PUBREC";
   bus_.release();
   EXPECT_EQ(device->expect(PacketType::pubrec).body[1], 7);
   device->send(mqtt::encode_publish(GetParam(), report_topic("dev1"), report(1), 2, 7, true));

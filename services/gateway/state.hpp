@@ -23,6 +23,7 @@ struct Counters {
   explicit Counters(metrics::Registry& m);
   metrics::Counter& reports(std::string_view result);
   metrics::Counter& refused(std::string_view reason);
+  metrics::Counter& throttled(std::string_view limit);
 
   metrics::Registry& registry;
   metrics::Counter& sessions_cut;
@@ -33,6 +34,7 @@ struct Counters {
   metrics::Counter& snapshot_failures;
   metrics::Counter& events_dropped;
   metrics::Gauge& sessions;
+  metrics::Gauge& handshakes;
 };
 
 struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
@@ -66,7 +68,10 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   void say_goodbye();
   void last_words();
   void let_go();
-  void relieve();  // reading goes on where it was stopped for the bus
+  void relieve();  // reading goes on where it was stopped
+  void count_read(std::size_t bytes);
+  [[nodiscard]] bool is_throttled() const;
+  void take(std::shared_ptr<net::Connection> connection);
   [[nodiscard]] bool overloaded() const { return appender->bytes_in_flight() > config.in_flight_bytes_max; }
 
   GatewayConfig config;
@@ -77,6 +82,8 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   std::int64_t start_number;
   std::shared_ptr<Appender> appender;
   CloudCounters cloud;
+  ConnectionGuard guard;
+  mqtt::TokenBucket all_messages, all_bytes;
   access::HoldTable holds;
   access::CertificateTable certificates;
   report::CustomMetricTable customs;
@@ -94,7 +101,7 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   std::map<std::string, Instant> last_refusal_said;                   // by thing: a storm is told once in a while
   std::int64_t events = 0;
   std::uint64_t refused_by_listener = 0;
-  bool reading_paused = false;  // of some connection, for the bus
+  bool reading_paused = false;  // of some connection, for the bus or for the rates of all
   bool stopping = false;
   std::atomic<std::uint16_t> port{0};
   std::atomic<bool> listen_failed{false};  // the last try to; for readiness

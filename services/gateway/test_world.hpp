@@ -258,6 +258,9 @@ class GatewayTest : public ::testing::TestWithParam<mqtt::Version> {
     config_.address = "127.0.0.1";
     config_.port = 0;
     config_.instance = "gw";
+    // Rates have tests of their own; here all come from one address, and often.
+    ConnectionLimits& limits = config_.connection_limits;
+    limits.connections = limits.address_connections = limits.address_failures = limits.device_connections = {};
     config_.certificate_chain_pem = server.certificate_pem + authority_.issuing_pem;
     config_.private_key_pem = server.key_pem;
     config_.client_ca_pem = authority_.issuing_pem + authority_.root_pem;
