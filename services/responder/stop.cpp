@@ -27,7 +27,8 @@ std::optional<std::string> words_of_stop_file(const std::string& path) {
   if (path.empty()) return std::nullopt;
   std::error_code failed;
   const auto kind = std::filesystem::symlink_status(path, failed).type();
-  if (kind == std::filesystem::file_type::not_found) return std::nullopt;
+  const bool is_below_a_file = failed == std::errc::not_a_directory;  // the library takes that for not found, too
+  if (kind == std::filesystem::file_type::not_found && !is_below_a_file) return std::nullopt;
   if (kind != std::filesystem::file_type::regular)
     return failed ? "it cannot be looked at: " + failed.message() : std::string("it is no plain file");
   std::ifstream file(path);
