@@ -66,6 +66,8 @@ Status check_header(const Message& message) {
     if (count(beast_http::field::content_length) > 0)
       return Error(ErrorCode::invalid_argument, "not HTTP/1.1: both a length and a transfer encoding");
   }
+  if (count(beast_http::field::content_length) > 1)
+    return Error(ErrorCode::invalid_argument, "not HTTP/1.1: two lengths, be they equal");
   const std::size_t hosts = count(beast_http::field::host);
   if (hosts > 1 || (hosts == 0 && message.version() >= 11))
     return Error(ErrorCode::invalid_argument, "not HTTP/1.1: it takes one Host");

@@ -23,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 constexpr std::int32_t partitions = 2;
 
 // A bus file with a detector over it.
