@@ -72,7 +72,7 @@ std::string playbook_changes(const json::Value& before, const json::Value& after
 }
 
 PlaybookWatch::PlaybookWatch(std::string path, Apply apply)
-    : path_(std::move(path)), apply_(std::move(apply)), stamp_(stamp()) {
+    : path_(std::move(path)), apply_(std::move(apply)), stamp_(stamp()), seen_(stamp_) {
   if (path_.empty()) return;
   const auto document = config::read_yaml_file(path_);
   if (document) in_force_ = document->value;
@@ -85,8 +85,10 @@ std::string PlaybookWatch::stamp() const {
 }
 
 void PlaybookWatch::look() {
-  if (path_.empty() || stamp() == stamp_) return;
-  read(false);
+  if (path_.empty()) return;
+  const std::string now = stamp();
+  const bool is_at_rest = std::exchange(seen_, now) == now;
+  if (now != stamp_ && is_at_rest) read(false);
 }
 
 void PlaybookWatch::reload() {

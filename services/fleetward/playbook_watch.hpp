@@ -1,7 +1,8 @@
 // The playbook's file while the server runs: read again when it changed or when asked to, taken only when it is good.
 //
-// Looks at the file's identity, size and time (so a replaced file and a moved link count), never at a half-written one
-// twice: what cannot be read leaves the old playbook in force and is told once. Blocking; main thread.
+// Looks at the file's identity, size and time (so a replaced file and a moved link count). A change is read at the
+// second look that finds the same: half of a playbook may be a good one, without the things at its end that are
+// protected. What cannot be read leaves the old one in force and is told once. Blocking; main thread.
 #pragma once
 
 #include <functional>
@@ -22,7 +23,7 @@ class PlaybookWatch {
   // `path` may be empty: then there is nothing to watch. The file as it is now counts as in force.
   PlaybookWatch(std::string path, Apply apply);
 
-  // Reads the file when it changed since the last look.
+  // Reads the file when it changed and has come to rest. Called now and then.
   void look();
   // Reads it whether it changed or not, and says so.
   void reload();
@@ -37,7 +38,8 @@ class PlaybookWatch {
 
   std::string path_;
   Apply apply_;
-  std::string stamp_;
+  std::string stamp_;  // of what was read last
+  std::string seen_;   // at the last look
   json::Value in_force_;
   bool stale_ = false;
   std::string told_;

@@ -39,9 +39,24 @@ TEST_F(PlaybookWatchTest, AChangeIsTakenOnceAndTold) {
   EXPECT_THAT(applied_, IsEmpty()) << "it is what was read at the start";
   write("entries: [{name: b, level: isolate, mode: ask}, {name: a, level: restrict, mode: act}]\n");
   playbook.look();
-  playbook.look();
+  EXPECT_THAT(applied_, IsEmpty()) << "it may still be being written";
+  for (int i = 0; i < 3; ++i) playbook.look();
   EXPECT_THAT(applied_, ElementsAre("b"));
   EXPECT_EQ(playbook.told(), "added: \"b\"; changed: \"a\"");
+}
+
+TEST_F(PlaybookWatchTest, WhatIsStillBeingWrittenIsLeftAlone) {
+  write("entries: [{name: a, level: isolate, mode: act}]\n");
+  PlaybookWatch playbook = watch();
+  std::string text = "entries: [{name: b, level: isolate, mode: act}]\n";
+  for (const char* more : {"protected:\n", "  things: [gw-1]\n", "  groups: [wards]\n"}) {
+    write(text += more);
+    playbook.look();
+  }
+  EXPECT_THAT(applied_, IsEmpty());
+  playbook.look();
+  EXPECT_THAT(applied_, ElementsAre("b"));
+  EXPECT_EQ(playbook.told(), "added: \"b\"; removed: \"a\"; protected changed");
 }
 
 TEST_F(PlaybookWatchTest, ABadOneLeavesTheOldInForceUntilItIsGood) {
@@ -51,6 +66,7 @@ TEST_F(PlaybookWatchTest, ABadOneLeavesTheOldInForceUntilItIsGood) {
   for (const char* bad : {"entries: [{name: a, levle: isolate}]\n", "entries: [\n"}) {
     write(bad);
     playbook.look();
+    playbook.look();
     EXPECT_TRUE(playbook.is_stale());
     told += playbook.told();
   }
@@ -59,6 +75,7 @@ TEST_F(PlaybookWatchTest, ABadOneLeavesTheOldInForceUntilItIsGood) {
   playbook.look();
   EXPECT_THAT(applied_, IsEmpty());
   write("entries: [{name: c, level: isolate, mode: act}]\n");
+  playbook.look();
   playbook.look();
   EXPECT_FALSE(playbook.is_stale());
   EXPECT_THAT(applied_, ElementsAre("c"));
