@@ -12,6 +12,12 @@ using fleet::GovernorKind;
 
 constexpr std::size_t shown_max = 300;
 
+// The path of INSTANCE:PATH.
+std::string_view after_colon(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  return colon == std::string_view::npos ? text : text.substr(colon + 1);
+}
+
 std::string shown(std::string_view text) { return printable(text, shown_max); }
 
 }  // namespace
@@ -27,7 +33,8 @@ PageText governor_text(const GovernorCondition& c, bool open) {
       break;
     case GovernorKind::stop_file:
       text.summary = fmt::format("enforcement is stopped by the file {} since {}", subject, since);
-      text.commands = fmt::format("rm {}  # where the responder runs\n", subject);
+      text.commands = fmt::format("rm {}  # where {} runs\n", shown(after_colon(c.subject)),
+                                  shown(c.subject.substr(0, c.subject.find(':'))));
       break;
     case GovernorKind::brake:
       text.summary = fmt::format("the brake is on for {} since {}: its actions ask", subject, since);

@@ -160,8 +160,8 @@ TEST(Incident, AStopSaysWhoSinceWhenAndHowToResume) {
 }
 
 TEST(Incident, EachConditionOfTheGovernorIsOneIncident) {
-  const auto file = raised(fleet::GovernorKind::stop_file, "/data/STOP");
-  EXPECT_THAT(page_text(open_incident(file)).commands, HasSubstr("rm /data/STOP"));
+  const auto file = raised(fleet::GovernorKind::stop_file, "responder-1:/data/STOP");
+  EXPECT_THAT(page_text(open_incident(file)).commands, HasSubstr("rm /data/STOP  # where responder-1 runs"));
   const auto brake = raised(fleet::GovernorKind::brake, "cams/ports");
   EXPECT_THAT(page_text(open_incident(brake)).commands, HasSubstr("release-brake cams/ports"));
   const auto cap = raised(fleet::GovernorKind::cap, "cams");

@@ -81,13 +81,15 @@ Status set_stop_switch(store::Transaction& tx, bool on, const std::string& actor
   return ended.ok() ? Status() : Status(ended.error());
 }
 
-Status note_stop_file(store::Transaction& tx, const std::string& path, const std::optional<std::string>& words,
-                      Instant now) {
-  if (words) return detail::raise(tx, {GovernorKind::stop_file, path, "stop file", *words, now});
-  // Whatever it is called by now: a file that is configured no more stops nothing.
+Status note_stop_file(store::Transaction& tx, const std::string& instance, const std::string& path,
+                      const std::optional<std::string>& words, Instant now) {
+  const std::string ours = instance + ":";
+  if (words) return detail::raise(tx, {GovernorKind::stop_file, ours + path, "stop file", *words, now});
+  // Whatever it was called: a file that is configured no more stops nothing. Others have their own.
   const auto files = subjects_of(tx, GovernorKind::stop_file);
   if (!files) return files.error();
   for (const std::string& file : *files) {
+    if (!file.starts_with(ours)) continue;
     const auto ended = detail::end(tx, GovernorKind::stop_file, file, responder, "the file is gone", now);
     if (!ended) return ended.error();
   }

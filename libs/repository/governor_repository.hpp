@@ -26,9 +26,10 @@ Result<std::vector<fleet::GovernorCondition>> governor_conditions(store::Transac
 Result<bool> stop_switch_is_on(store::Transaction& tx);
 // Again is no error, and records nothing.
 Status set_stop_switch(store::Transaction& tx, bool on, const std::string& actor, const std::string& why, Instant now);
-// What the responder sees of its stop file: `words` are those in it, none when it is not there.
-Status note_stop_file(store::Transaction& tx, const std::string& path, const std::optional<std::string>& words,
-                      Instant now);
+// What a responder sees of its stop file: `words` are those in it, none when it is not there. The condition's subject
+// is INSTANCE:PATH.
+Status note_stop_file(store::Transaction& tx, const std::string& instance, const std::string& path,
+                      const std::optional<std::string>& words, Instant now);
 // Lets the brake of a behavior go, or every one of them ("*"). not_found: there is no such brake on.
 Status release_brake(store::Transaction& tx, const std::string& behavior, const std::string& actor,
                      const std::string& why, Instant now);

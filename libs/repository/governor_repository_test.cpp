@@ -51,12 +51,15 @@ TEST_F(GovernorTest, TheSwitchIsRecordedOnceWithWhoWhenAndWhy) {
 TEST_F(GovernorTest, TheStopFileMakesEverythingAskAsLongAsItIsThere) {
   fleet_of(40, "g");
   const auto note = [&](const std::optional<std::string>& words) {
-    return run([&](store::Transaction& tx) { return note_stop_file(tx, "/data/STOP", words, now_); });
+    return run([&](store::Transaction& tx) { return note_stop_file(tx, "r1", "/data/STOP", words, now_); });
   };
   ASSERT_TRUE(note("ben: a storm").ok());
   ASSERT_TRUE(note("ben: a storm").ok());
   ASSERT_THAT(conditions(), SizeIs(1));
-  EXPECT_EQ(conditions()[0].subject, "/data/STOP");
+  EXPECT_EQ(conditions()[0].subject, "r1:/data/STOP");
+  ASSERT_TRUE(
+      run([&](store::Transaction& tx) { return note_stop_file(tx, "r2", "/data/STOP", std::nullopt, now_); }).ok());
+  EXPECT_THAT(conditions(), SizeIs(1)) << "another responder's file is another one";
   EXPECT_EQ(conditions()[0].why, "ben: a storm");
   policy_.stopped = true;
   EXPECT_EQ(decided(violation("g-1", "g"))->state, ActionState::awaiting_approval);

@@ -41,12 +41,12 @@ TEST_F(GovernorApiTest, TheStopSwitchTakesTheRightToApproveAndSaysWho) {
 
 TEST_F(GovernorApiTest, AStopFileIsShownAndIsNoSwitch) {
   const auto seen = in_store<bool>([](store::Transaction& tx) -> Result<bool> {
-    const Status s = repository::note_stop_file(tx, "/data/STOP", "storm", instant_from_ms(5));
+    const Status s = repository::note_stop_file(tx, "r1", "/data/STOP", "storm", instant_from_ms(5));
     return s.ok() ? Result<bool>(true) : Result<bool>(s.error());
   });
   ASSERT_TRUE(seen.ok());
   const Value answer = call("PUT", "/v1/stop-switch", R"({"on":false,"reason":"go on"})").body;
-  EXPECT_EQ(answer, (Value{{"on", false}, {"stopped", true}, {"file", "/data/STOP"}}));
+  EXPECT_EQ(answer, (Value{{"on", false}, {"stopped", true}, {"file", "r1:/data/STOP"}}));
 }
 
 TEST_F(GovernorApiTest, ABrakeIsLetGoByOneWhoMay) {

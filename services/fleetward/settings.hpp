@@ -40,6 +40,7 @@ struct GatewaySettings {
   std::string mode = "enforce";
   std::int64_t connections_max = 20'000;
   bool resumption = false;
+  std::vector<std::string> proxy_from;
   // Rates a second, and how much of it at once. Per connection (device), per address, and of all together.
   std::int64_t connections_per_second = 1'000, connections_burst = 4'000, handshakes_max = 1'000;
   std::int64_t address_connections_per_second = 500, address_connections_burst = 2'000, address_handshakes_max = 256;
@@ -65,6 +66,7 @@ struct PkiSettings {
 struct ResponderSettings {
   std::string mode = "observe";
   std::string playbook;
+  std::string stop_file;  // empty: STOP in the data folder
   Millis verify_limit{10'000};
 };
 

@@ -10,7 +10,7 @@ from harness import ROOT, publish, report, wait_for
 SCHEMAS = {p.name.removesuffix(".schema.json"): json.loads(p.read_text()) for p in (ROOT / "schemas").glob("*.schema.json")}
 # Which schema a record's data has: by event type, or by kind for the plain records on `devices`.
 BY_TYPE = {f"io.fleetward.{name}.v1": name for name in
-           ("violation", "access", "certificate", "enforcement", "gateway", "action", "incident", "profile", "manifest", "registry")}
+           ("violation", "access", "certificate", "enforcement", "gateway", "action", "incident", "governor", "profile", "manifest", "registry")}
 
 
 def check(name, value):
@@ -33,6 +33,8 @@ def written(tmp_path_factory, alertmanager):
     server.cli("actions", "approve", action["id"], "--reason", "sure")
     wait_for("its proof", lambda: server.get(f"/v1/actions/{action['id']}")["state"] == "in_effect")
     server.cli("actions", "release", action["follows"], "--reason", "done")
+    server.cli("governor", "stop", "--reason", "a test")
+    server.cli("governor", "resume", "--reason", "it is over")
     wait_for("the incident on its topic", lambda: [i for i in server.get("/v1/incidents")["incidents"]])
     assert server.stop() == 0
     return bus_file.records(server)
