@@ -93,9 +93,9 @@ class Listener {
 
 // Where connections of a scheduler go: the operating system's sockets, unless a simulation has put a network of its own
 // in their place.
-class Network {
+class Transport {
  public:
-  virtual ~Network() = default;
+  virtual ~Transport() = default;
   virtual std::shared_ptr<Connection> connect(async::Scheduler& scheduler, const Endpoint& to,
                                               std::shared_ptr<const TlsContext> tls, Connection::Callbacks callbacks,
                                               ConnectionOptions options) = 0;
@@ -104,8 +104,8 @@ class Network {
                                                  ListenerOptions options) = 0;
 
   // Puts `network` under connect() and Listener::open() of the scheduler; nullptr takes it away. Both outlive that.
-  static void put_under(const async::Scheduler& scheduler, Network* network);
-  static Network* of(const async::Scheduler& scheduler);  // nullptr: sockets
+  static void put_under(const async::Scheduler& scheduler, Transport* network);
+  static Transport* of(const async::Scheduler& scheduler);  // nullptr: sockets
 };
 
 }  // namespace fleetward::net

@@ -162,7 +162,7 @@ class Connector : public std::enable_shared_from_this<Connector> {
 Result<std::unique_ptr<Listener>> Listener::open(async::Scheduler& scheduler, const Endpoint& at,
                                                  std::shared_ptr<const TlsContext> tls, Accepted accepted,
                                                  ListenerOptions options) {
-  if (Network* network = Network::of(scheduler)) {
+  if (Transport* network = Transport::of(scheduler)) {
     return network->open(scheduler, at, std::move(tls), std::move(accepted), options);
   }
   auto listener = std::make_shared<TcpListener>(scheduler, std::move(tls), std::move(accepted), options);
@@ -174,7 +174,7 @@ Result<std::unique_ptr<Listener>> Listener::open(async::Scheduler& scheduler, co
 std::shared_ptr<Connection> connect(async::Scheduler& scheduler, const Endpoint& to,
                                     std::shared_ptr<const TlsContext> tls, Connection::Callbacks callbacks,
                                     ConnectionOptions options) {
-  if (Network* network = Network::of(scheduler)) {
+  if (Transport* network = Transport::of(scheduler)) {
     return network->connect(scheduler, to, std::move(tls), std::move(callbacks), options);
   }
   auto connection = std::make_shared<SocketConnection>(scheduler, tcp::socket(scheduler.executor()), to, options);

@@ -34,17 +34,17 @@ net::TlsInfo info_of(ByteView certificate) {
 SimNetwork::SimNetwork(Universe& universe, const NetworkFaults& faults) : universe_(universe), faults_(faults) {}
 
 SimNetwork::~SimNetwork() {
-  for (const auto& [scheduler, loop] : loops_) net::Network::put_under(*scheduler, nullptr);
+  for (const auto& [scheduler, loop] : loops_) net::Transport::put_under(*scheduler, nullptr);
   for (const auto& [number, connection] : std::exchange(connections_, {})) connection->vanish();
 }
 
 void SimNetwork::attach(Loop& loop, std::string address) {
   loops_[&loop] = {&loop, std::move(address)};
-  net::Network::put_under(loop, this);
+  net::Transport::put_under(loop, this);
 }
 
 void SimNetwork::forget(Loop& loop) {
-  net::Network::put_under(loop, nullptr);
+  net::Transport::put_under(loop, nullptr);
   loops_.erase(&loop);
   // A machine that is gone says nothing; one whose process died resets.
   const bool is_silent = universe_.choice().one_in(3);

@@ -25,7 +25,7 @@ struct NetworkFaults {
 class SimConnection;
 class SimListener;
 
-class SimNetwork final : public net::Network {
+class SimNetwork final : public net::Transport {
  public:
   SimNetwork(Universe& universe, const NetworkFaults& faults);
   ~SimNetwork() override;
