@@ -11,6 +11,8 @@ namespace fleetward::simulation {
 
 class DetectionWorld {
  public:
+  static constexpr std::string_view name = "detection";
+
   explicit DetectionWorld(std::uint64_t seed);
   ~DetectionWorld();
   DetectionWorld(const DetectionWorld&) = delete;

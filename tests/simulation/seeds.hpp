@@ -32,7 +32,7 @@ void run_seeds(SeedRange range) {
     const LogsInto logs(world.universe());
     const std::string& failure = world.run();
     ASSERT_TRUE(failure.empty()) << world.universe().history() << "\nseed " << seed << " failed: " << failure
-                                 << "\nrun it again: ./dev simulate " << seed;
+                                 << "\nrun it again: ./dev simulate " << seed << " " << World::name;
   }
 }
 
@@ -49,6 +49,7 @@ std::uint64_t seed_that_finds(std::string_view bug, SeedRange range, std::string
     *how = world.universe().failure();
   }
   fault::disarm(bug);
+  fmt::print("{} is found at seed {}: {}\n", bug, found, *how);
   return found;
 }
 

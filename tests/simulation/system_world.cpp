@@ -37,6 +37,7 @@ SystemWorld::SystemWorld(std::uint64_t seed)
       store_(universe_),
       fleet_(set_up_fleet(store_, universe_.choice().between(4, 14))),
       detection_(universe_, partitions_),
+      model_(universe_),
       access_(universe_, fleet_.things),
       actions_(store_, fleet_.group_sizes),
       network_(universe_, network_faults_),
@@ -49,6 +50,7 @@ SystemWorld::SystemWorld(std::uint64_t seed)
       disturb_one_in_(universe_.choice().between(1'000, 20'000)) {
   log_.on_write = [this](const Written& written) {
     detection_.on_write(written);
+    model_.on_write(written);
     access_.on_write(written);
     actions_.on_write(written);
   };
@@ -184,6 +186,7 @@ void SystemWorld::trouble() {
 
 void SystemWorld::at_rest() {
   detection_.at_rest();
+  model_.at_rest();
   actions_.at_rest();
   for (const auto& device : devices_) check_device(*device);
   check_pages();

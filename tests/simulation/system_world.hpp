@@ -13,12 +13,15 @@
 #include "simulation/fleet_setup.hpp"
 #include "simulation/network.hpp"
 #include "simulation/pager.hpp"
+#include "simulation/ports_model.hpp"
 #include "simulation/process.hpp"
 
 namespace fleetward::simulation {
 
 class SystemWorld {
  public:
+  static constexpr std::string_view name = "system";
+
   explicit SystemWorld(std::uint64_t seed);
   ~SystemWorld();
   SystemWorld(const SystemWorld&) = delete;
@@ -73,6 +76,7 @@ class SystemWorld {
   SharedStore store_;
   FleetSetup fleet_;
   DetectionOracle detection_;
+  PortsModel model_;
   AccessOracle access_;
   ActionOracle actions_;
   ScratchFolder folder_;
