@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 
 #include "net/connection_impl.hpp"
+#include "net/proxy_protocol.hpp"
 
 namespace fleetward::net {
 namespace {
@@ -50,10 +51,37 @@ void SocketConnection::arm_handshake_timer() {
   });
 }
 
-void SocketConnection::start() {
+void SocketConnection::prepare_socket() {
   boost::system::error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
+}
+
+void SocketConnection::start_behind_proxy(std::function<void(bool)> done) {
+  header_ = std::make_unique<AwaitedHeader>();
+  header_->done = std::move(done);
+  prepare_socket();
+  wait_readable();
+}
+
+void SocketConnection::on_proxy_header(ByteView bytes) {
+  header_->bytes.insert(header_->bytes.end(), bytes.begin(), bytes.end());
+  const auto read = read_proxy_header(header_->bytes);
+  if (read && !*read) return;
+  const std::unique_ptr<AwaitedHeader> header = std::move(header_);
+  if (!read) {
+    header->done(false);
+    return end(read.error());
+  }
+  if ((*read)->source) peer_ = *(*read)->source;
+  header->done(true);
+  if (state_ != State::handshaking) return;  // its owner does not want it
+  start();
+  hand_on(ByteView(header->bytes).subspan((*read)->bytes));
+}
+
+void SocketConnection::start() {
+  prepare_socket();
   if (tls_) {
     advance_handshake();
   } else {
@@ -101,15 +129,22 @@ void SocketConnection::on_readable() {
   if (error)
     return end(
         Error(ErrorCode::unavailable, error == asio::error::eof ? "the peer closed the connection" : error.message()));
-  if (state_ == State::handshaking || state_ == State::open) {
-    if (tls_) {
-      tls_->feed(buffer.first(n));
-      on_ciphertext();
-    } else if (callbacks_.data) {
-      callbacks_.data(buffer.first(n));
-    }
+  if (header_) {
+    on_proxy_header(buffer.first(n));
+  } else {
+    hand_on(buffer.first(n));
   }
   wait_readable();
+}
+
+void SocketConnection::hand_on(ByteView bytes) {
+  if (bytes.empty() || (state_ != State::handshaking && state_ != State::open)) return;
+  if (tls_) {
+    tls_->feed(bytes);
+    on_ciphertext();
+  } else if (callbacks_.data) {
+    callbacks_.data(bytes);
+  }
 }
 
 void SocketConnection::on_ciphertext() {

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "async/scheduler.hpp"
+#include "net/address_range.hpp"
 #include "net/tls.hpp"
 
 namespace fleetward::net {
@@ -71,6 +72,9 @@ struct ListenerOptions {
   ConnectionOptions connection;
   std::size_t connections_max = 20'000;  // beyond it new ones are closed at once, and counted
   int backlog = 4096;
+  // Load balancers: a connection from there begins with a PROXY header (proxy_protocol.hpp) that says who it is for;
+  // from elsewhere none is read. Empty: there are none.
+  std::vector<AddressRange> proxy_from;
 };
 
 // Accepts connections on one address until it is closed or destroyed. Scheduler's thread only, but for port().
@@ -89,6 +93,8 @@ class Listener {
   virtual void close() = 0;
   [[nodiscard]] virtual std::size_t connections() const = 0;
   [[nodiscard]] virtual std::uint64_t refused() const = 0;  // over connections_max
+  // Connections from balancers that did not begin with a good header.
+  [[nodiscard]] virtual std::uint64_t bad_proxy_headers() const { return 0; }
 };
 
 // Where connections of a scheduler go: the operating system's sockets, unless a simulation has put a network of its own

@@ -17,6 +17,9 @@ class SocketConnection final : public Connection {
   void use_tls(std::shared_ptr<const TlsContext> tls, TlsSession::Role role);
   void arm_handshake_timer();
   void start();  // the socket is connected
+  // The same, but a PROXY header comes first: `done` hears of it, and whether it was good, before anything else
+  // happens.
+  void start_behind_proxy(std::function<void(bool good)> done);
   void end(const Error& reason);
   boost::asio::ip::tcp::socket& socket() { return socket_; }
   std::function<void()> on_end;  // for the listener's count
@@ -44,6 +47,9 @@ class SocketConnection final : public Connection {
   [[nodiscard]] std::size_t queued() const { return out_.size() - out_sent_; }
   void opened(const TlsInfo& info);
   void advance_handshake();
+  void prepare_socket();
+  void on_proxy_header(ByteView bytes);
+  void hand_on(ByteView bytes);
   void wait_readable();
   void on_readable();
   void on_ciphertext();
@@ -57,7 +63,12 @@ class SocketConnection final : public Connection {
   std::unique_ptr<TlsSession> tls_;
   Callbacks callbacks_;
   State state_ = State::handshaking;
-  std::string out_;  // ciphertext, or plain text without TLS
+  struct AwaitedHeader {
+    Bytes bytes;
+    std::function<void(bool)> done;
+  };
+  std::unique_ptr<AwaitedHeader> header_;  // until the PROXY header is whole
+  std::string out_;                        // ciphertext, or plain text without TLS
   std::size_t out_sent_ = 0;
   bool high_water_ = false;
   bool flush_posted_ = false;

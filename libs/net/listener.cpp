@@ -58,6 +58,7 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
   }
   [[nodiscard]] std::size_t connections() const override { return *connections_; }
   [[nodiscard]] std::uint64_t refused() const override { return refused_; }
+  [[nodiscard]] std::uint64_t bad_proxy_headers() const override { return bad_proxy_headers_; }
 
  private:
   // Out of file descriptors, for instance: those that wait in the backlog are taken when there is room again.
@@ -84,8 +85,21 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
     connection->on_end = [count = connections_] { --*count; };
     if (tls_) connection->use_tls(tls_, TlsSession::Role::server);
     connection->arm_handshake_timer();
+    if (contains(options_.proxy_from, remote.address().to_string())) return take_behind_proxy(connection);
     accepted_(connection);
     connection->start();
+  }
+
+  // Who it is for is known only behind the header: its owner hears of it then.
+  void take_behind_proxy(const std::shared_ptr<SocketConnection>& connection) {
+    std::weak_ptr<SocketConnection> weak = connection;
+    connection->start_behind_proxy([self = shared_from_this(), weak](bool good) {
+      const auto known = weak.lock();
+      if (!good) ++self->bad_proxy_headers_;
+      if (!good || !known) return;
+      if (self->closed_) return known->abort();
+      self->accepted_(known);
+    });
   }
 
   async::Scheduler& scheduler_;
@@ -97,6 +111,7 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
   bool closed_ = false;
   std::shared_ptr<std::size_t> connections_ = std::make_shared<std::size_t>(0);
   std::uint64_t refused_ = 0;
+  std::uint64_t bad_proxy_headers_ = 0;
 };
 
 // The handle that users own: the listener itself lives as long as its pending accept.
@@ -109,6 +124,7 @@ class ListenerHandle final : public Listener {
   void close() override { listener_->close(); }
   [[nodiscard]] std::size_t connections() const override { return listener_->connections(); }
   [[nodiscard]] std::uint64_t refused() const override { return listener_->refused(); }
+  [[nodiscard]] std::uint64_t bad_proxy_headers() const override { return listener_->bad_proxy_headers(); }
 
  private:
   std::shared_ptr<TcpListener> listener_;

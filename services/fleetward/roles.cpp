@@ -178,7 +178,7 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
   config.snapshot_folder = parts.settings.installation.data_dir + "/gateway";
   config.connections_max = static_cast<std::size_t>(s.connections_max);
   // They were checked when they were loaded.
-  for (const std::string& network : s.proxy_from) config.proxy_from.push_back(*net::Network::parse(network));
+  for (const std::string& network : s.proxy_from) config.proxy_from.push_back(*net::AddressRange::parse(network));
   set_limits(config, s);
   return module_of("gateway",
                    std::make_shared<gateway::Gateway>(std::move(config), parts.bus, parts.gateway_loop, parts.metrics));

@@ -2,7 +2,7 @@
 
 #include "config/yaml.hpp"
 #include "http/message.hpp"
-#include "net/network.hpp"
+#include "net/address_range.hpp"
 #include "services/fleetward/files.hpp"
 
 namespace fleetward::program {
@@ -86,7 +86,8 @@ config::Section describe_gateway(GatewaySettings& c) {
          "Networks (10.0.0.0/8) of load balancers that begin each connection with a PROXY header, version 2", 64);
   s.check([&c]() -> Status {
     for (const std::string& network : c.proxy_from) {
-      if (const auto parsed = net::Network::parse(network); !parsed) return parsed.error().with_context("proxy_from");
+      if (const auto parsed = net::AddressRange::parse(network); !parsed)
+        return parsed.error().with_context("proxy_from");
     }
     return {};
   });

@@ -75,6 +75,9 @@ Status Gateway::start() {
   tls.client_ca_pem = state_->config.client_ca_pem;
   tls.require_client_certificate = true;
   tls.resumption = state_->config.resumption;
+  // What device SDKs offer on port 443, and MQTT's own name. Who offers neither is refused (RFC 7301 section 3.2); who
+  // offers nothing is served.
+  tls.alpn = {"x-amzn-mqtt-ca", "mqtt"};
   auto context = net::TlsContext::for_server(tls);
   if (!context) return context.error().with_context("gateway TLS");
   state_->tls = *context;
@@ -143,6 +146,7 @@ void Gateway::State::open_listener() {
   if (listener) return;
   net::ListenerOptions options;
   options.connections_max = config.connections_max;
+  options.proxy_from = config.proxy_from;
   std::weak_ptr<State> weak = weak_from_this();
   auto opened = net::Listener::open(
       scheduler, {config.address, config.port}, tls,
@@ -234,6 +238,8 @@ async::Task<void> Gateway::State::tick() {
     if (listener) {
       const std::uint64_t refused = listener->refused();
       counters.refused("connections-max").add(refused - std::exchange(refused_by_listener, refused));
+      const std::uint64_t bad = listener->bad_proxy_headers();
+      counters.refused("proxy-header").add(bad - std::exchange(bad_proxy_headers, bad));
     }
   }
 }

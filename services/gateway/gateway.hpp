@@ -15,6 +15,7 @@
 #include "bus/bus.hpp"
 #include "metrics/metrics.hpp"
 #include "mqtt/server_session.hpp"
+#include "net/address_range.hpp"
 #include "services/gateway/connection_guard.hpp"
 
 namespace fleetward::gateway {
@@ -30,6 +31,7 @@ struct GatewayConfig {
   std::string client_ca_pem;  // the authority that issues device certificates
   bool resumption = false;
   std::size_t connections_max = 20'000;
+  std::vector<net::AddressRange> proxy_from;   // load balancers that say by a PROXY header (version 2) who connects
   std::size_t in_flight_bytes_max = 32 << 20;  // reports under way to the bus: beyond it sockets are not read
   Millis connect_timeout{10'000};              // from the TLS handshake to CONNECT
   Millis metrics_every{5'000};

@@ -101,6 +101,7 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   std::map<std::string, Instant> last_refusal_said;                   // by thing: a storm is told once in a while
   std::int64_t events = 0;
   std::uint64_t refused_by_listener = 0;
+  std::uint64_t bad_proxy_headers = 0;
   bool reading_paused = false;  // of some connection, for the bus or for the rates of all
   bool stopping = false;
   std::atomic<std::uint16_t> port{0};
