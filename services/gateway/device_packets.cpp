@@ -200,15 +200,15 @@ void DeviceConnection::take_report(const mqtt::Publish& packet, access::TopicUse
   // Made only for who listens: many devices take the PUBACK for an answer.
   const std::string topic = access::accepted_topic(thing_, use);
   std::string text = session_.is_subscribed(topic) ? report::accepted_reply(thing_, **report, now, encoding) : "";
-  gateway_->appender->append(std::move(record), [self = shared_from_this(), acknowledged_id, use,
-                                                 text = std::move(text)] {
-    fault::crash_here("gateway.after_append");
-    self->gateway_->counters.reports("accepted").add();
-    if (self->closed_) return;
-    if (acknowledged_id != 0) self->session_.acknowledge(acknowledged_id);
-    if (!text.empty()) self->reply(access::accepted_topic(self->thing_, use), text);
-    self->pump();
-  });
+  gateway_->appender->append(std::move(record),
+                             [self = shared_from_this(), acknowledged_id, use, text = std::move(text)] {
+                               fault::crash_here("gateway.after_append");
+                               self->gateway_->counters.reports("accepted").add();
+                               if (self->closed_) return;
+                               if (acknowledged_id != 0) self->session_.acknowledge(acknowledged_id);
+                               if (!text.empty()) self->reply(access::accepted_topic(self->thing_, use), text);
+                               self->pump();
+                             });
 }
 
 void DeviceConnection::reply(const std::string& topic, const std::string& text) {
