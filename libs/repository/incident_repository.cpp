@@ -238,7 +238,8 @@ Result<std::vector<fleet::Incident>> due_pages(store::Transaction& tx, const std
                    "LEFT JOIN incident_pages p "
                    "ON p.incident = i.id AND p.receiver = $1 WHERE (i.is_open = 1 AND (p.revision IS NULL OR "
                    "p.revision < i.revision OR p.sent_ms < $2)) "
-                   "OR (i.is_open = 0 AND (p.revision IS NULL OR p.resolved = 0)) ORDER BY i.window_ms LIMIT $3",
+                   "OR (i.is_open = 0 AND (p.revision IS NULL OR p.resolved = 0 OR p.revision < i.revision)) "
+                   "ORDER BY i.window_ms LIMIT $3",
                    {receiver, to_ms(refresh_before), limit}));
 }
 

@@ -33,7 +33,7 @@ Result<std::vector<fleet::Incident>> list_incidents(store::Transaction& tx, std:
 std::string incident_cursor(const fleet::Incident& incident);
 
 // What has to be paged to the receiver: open ones that changed, or were last sent before `refresh_before`; closed ones
-// that are not resolved there.
+// that are not resolved there, or changed since: it may have been told that they are open again, unnoticed by us.
 Result<std::vector<fleet::Incident>> due_pages(store::Transaction& tx, const std::string& receiver,
                                                Instant refresh_before, std::int64_t limit);
 Status note_page(store::Transaction& tx, const fleet::Incident& incident, const std::string& receiver, Instant now);

@@ -52,6 +52,37 @@ TEST_F(FoldTest, WindowAndEntrySeparateIncidents) {
   EXPECT_THAT(of_first->members, SizeIs(2)) << "the next step belongs to the same incident, whenever it comes";
 }
 
+TEST_F(FoldTest, WhatWasOpenAgainIsResolvedAgain) {
+  const std::string receiver = "http://pager";
+  const auto due = [&] {
+    return *fw_->in_store<std::vector<fleet::Incident>>(
+        [&](store::Transaction& tx) { return repository::due_pages(tx, receiver, now() - std::chrono::hours(1), 10); });
+  };
+  const auto page = [&](const fleet::Incident& incident) {
+    return fw_->in_store<bool>([&](store::Transaction& tx) -> Result<bool> {
+      const Status noted = repository::note_page(tx, incident, receiver, now());
+      if (!noted) return noted.error();
+      return true;
+    });
+  };
+  fleet::ActionEvent next = step("a2", "cam1", ActionState::executing);
+  next.action.level = HoldLevel::revoke;
+  next.action.follows = "a1";
+  ASSERT_TRUE(
+      fw_->fold({step("a1", "cam1", ActionState::executing), step("a1", "cam1", ActionState::released, 2)}).ok());
+  ASSERT_THAT(due(), SizeIs(1));
+  ASSERT_TRUE(page(due()[0]));
+  EXPECT_THAT(due(), SizeIs(0));
+  ASSERT_TRUE(fw_->fold({next}).ok());
+  ASSERT_THAT(fw_->incidents(true), SizeIs(1));  // it was paged, and the answer was lost
+  next = step("a2", "cam1", ActionState::released, 2);
+  next.action.level = HoldLevel::revoke;
+  next.action.follows = "a1";
+  ASSERT_TRUE(fw_->fold({next}).ok());
+  ASSERT_THAT(fw_->incidents(true), SizeIs(0));
+  EXPECT_THAT(due(), SizeIs(1)) << "the receiver may believe that it is open";
+}
+
 fleet::GovernorEvent told(fleet::GovernorStep what, std::int64_t number) {
   const fleet::GovernorCondition c{fleet::GovernorKind::brake, "cams/ports", "responder", "10 things",
                                    instant_from_ms(1'795'000'000'000)};
