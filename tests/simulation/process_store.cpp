@@ -28,8 +28,6 @@ class SimTransaction final : public store::Transaction {
       later.push_back({std::string(sql), params});
       return 1;
     }
-    // A consumer that does not remember what it has done.
-    if (sql.starts_with("INSERT INTO effects") && fault::is_armed("simulation.effects_forgotten")) return 1;
     return inner_.execute(sql, params);
   }
   void notify(std::string_view channel) override {

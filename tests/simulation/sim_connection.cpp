@@ -116,10 +116,13 @@ void SimConnection::end(const Error& why) {
   if (callbacks.closed) callbacks.closed(ours ? closed_by_us() : why);
 }
 
+// Its loop is dead, so nothing that the owner does at this can be seen: but owner and connection let go of each other.
 void SimConnection::vanish() {
+  const auto self = shared();
   state_ = State::ended;
   if (counted) --*counted;
   const Callbacks dropped = std::exchange(callbacks_, {});
+  if (dropped.closed && loop_.is_dead()) dropped.closed({ErrorCode::cancelled, "the process has died"});
 }
 
 }  // namespace fleetward::simulation

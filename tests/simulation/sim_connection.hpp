@@ -24,7 +24,7 @@ class SimConnection final : public net::Connection {
   void arm_handshake(Millis limit);
   void opened(const net::TlsInfo& info);
   void end(const Error& why);
-  void vanish();  // without a word to the owner
+  void vanish();  // with its process, whose loop is dead
   net::PeerVerdict judge(ByteView certificate);
   // Runs `what` at this end when what was sent before it has arrived.
   void deliver(Millis late, std::function<void(SimConnection&)> what);

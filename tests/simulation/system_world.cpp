@@ -91,13 +91,11 @@ SystemWorld::~SystemWorld() {
   for (Role& role : roles_) crash(role);
   ghosts_.clear();
   brokers_.back()->crash();
+  for (Loop* loop : {&loop_, &device_loop_, &pager_loop_}) loop->die();
   network_.forget(device_loop_);
   network_.forget(pager_loop_);
   pager_->drop();
-  for (Loop* loop : {&loop_, &device_loop_, &pager_loop_}) {
-    loop->die();
-    loop->drop_everything();
-  }
+  for (Loop* loop : {&loop_, &device_loop_, &pager_loop_}) loop->drop_everything();
 }
 
 const std::string& SystemWorld::run() {
