@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/fault.hpp"
 #include "core/result.hpp"
 #include "core/text.hpp"
 #include "core/time.hpp"
@@ -89,6 +90,17 @@ TEST(Text, SplitKeepsEmptyParts) {
   EXPECT_THAT(split("a//b", '/'), ::testing::ElementsAre("a", "", "b"));
   EXPECT_THAT(split("", '/'), ::testing::ElementsAre(""));
 }
+
+#ifdef FLEETWARD_FAULT_POINTS
+TEST(Fault, IsArmedUntilItIsDisarmed) {
+  EXPECT_FALSE(fault::is_armed("core.test"));
+  fault::arm("core.test");
+  EXPECT_TRUE(fault::is_armed("core.test"));
+  EXPECT_FALSE(fault::is_armed("core.other"));
+  fault::disarm("core.test");
+  EXPECT_FALSE(fault::is_armed("core.test"));
+}
+#endif
 
 }  // namespace
 }  // namespace fleetward

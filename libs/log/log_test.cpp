@@ -20,5 +20,14 @@ TEST(Log, LevelsByName) {
   EXPECT_FALSE(parse_level("verbose").ok());
 }
 
+TEST(Log, GoesIntoATestsSink) {
+  std::vector<std::string> lines;
+  set_sink([&lines](const std::string& line) { lines.push_back(line); });
+  info("something_happened", {{"count", 3}});
+  set_sink({});
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0], "info  something_happened count=3");
+}
+
 }  // namespace
 }  // namespace fleetward::log
