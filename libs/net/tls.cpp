@@ -17,6 +17,15 @@ Error tls_error(std::string_view what) { return crypto::openssl_error(ErrorCode:
 // Never asks on a terminal for the passphrase of an encrypted key.
 int no_passphrase(char*, int, int, void*) { return -1; }
 
+// The end of a PEM text: no more of its blocks. One that is cut short or spoilt is not the end, and what it held would
+// be missed.
+Status expect_end(std::string_view what) {
+  const bool is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  if (!is_end) return tls_error(what);
+  ERR_clear_error();
+  return {};
+}
+
 Status use_identity(SSL_CTX* context, const std::string& chain, const std::string& key_pem) {
   const crypto::BioHandle bio = crypto::bio_over(as_bytes(chain));
   const crypto::CertHandle leaf(PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr));
@@ -24,7 +33,7 @@ Status use_identity(SSL_CTX* context, const std::string& chain, const std::strin
   while (X509* next = PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr)) {
     if (SSL_CTX_add0_chain_cert(context, next) != 1) return tls_error("certificate chain");
   }
-  ERR_clear_error();  // the end of the text
+  if (const Status whole = expect_end("certificate chain"); !whole) return whole;
   const crypto::BioHandle key_bio = crypto::bio_over(as_bytes(key_pem));
   const crypto::PkeyHandle key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, no_passphrase, nullptr));
   if (!key) return Error(ErrorCode::invalid_argument, "the private key is not an unencrypted PEM key");
@@ -48,7 +57,7 @@ Result<int> trust(SSL_CTX* context, const std::string& ca_pem, bool tell_clients
     }
     ++count;
   }
-  ERR_clear_error();
+  if (const Status whole = expect_end("authority"); !whole) return whole.error();
   if (count == 0) return Error(ErrorCode::invalid_argument, "there is no certificate in the list of authorities");
   return count;
 }

@@ -1,7 +1,7 @@
 // TLS settings, made into a context once and swapped whole when they change.
 //
-// A context is immutable and shared; connections made earlier keep theirs. Private keys are text from a file of the
-// operator's; they are in no error. TLS 1.2 and newer.
+// A context is immutable and shared; connections made earlier keep theirs. Tickets of an older one are not taken up.
+// Private keys are text from a file of the operator's; they are in no error. TLS 1.2 and newer.
 #pragma once
 
 #include <functional>
@@ -15,6 +15,13 @@
 struct ssl_ctx_st;
 
 namespace fleetward::net {
+
+// What of a server's settings comes from files, and may change while it runs.
+struct TlsMaterial {
+  std::string certificate_chain_pem;  // leaf first
+  std::string private_key_pem;
+  std::string client_ca_pem;  // authorities of client certificates; of no use to a server that wants none
+};
 
 struct TlsServerConfig {
   std::string certificate_chain_pem;  // leaf first

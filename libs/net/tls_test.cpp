@@ -131,6 +131,24 @@ TEST_F(TlsTest, ResumedSessionsShowTheCertificateInOpenAlone) {
   }
 }
 
+TEST_F(TlsTest, ATicketOfAnEarlierContextIsNotTakenUp) {
+  on_open_ = [](End& end) {
+    end.connection->write("welcome");
+    end.connection->close();
+  };
+  TlsServerConfig server = server_config();
+  server.resumption = true;
+  listen(context(server));
+  for (const std::string version : {"-tls1_2", "-tls1_3"}) {
+    const std::string session = certificates_->path("earlier" + version).string();
+    s_client(fmt::format("{} {} -sess_out {}", identity_arguments(), version, session));
+    on_loop([&] { listener_->set_tls(context(server)); });
+    const std::string resumed = s_client(fmt::format("{} {} -sess_in {}", identity_arguments(), version, session));
+    EXPECT_THAT(resumed, HasSubstr("welcome"));
+    EXPECT_THAT(resumed, Not(HasSubstr("Reused, "))) << "it was proven to authorities that may be trusted no more";
+  }
+}
+
 TEST_F(TlsTest, WithoutTheSwitchNothingIsResumed) {
   on_open_ = [](End& end) {
     end.connection->write("welcome");
@@ -230,6 +248,22 @@ TEST_F(TlsTest, BadSettingsAreToldWithoutTheKey) {
   TlsClientConfig nameless = client_config();
   nameless.server_name.clear();
   EXPECT_FALSE(TlsContext::for_client(nameless).ok()) << "it would take any server of that authority";
+}
+
+TEST_F(TlsTest, ACertificateThatIsCutShortIsNotTheEndOfTheList) {
+  const std::string whole = certificates_->text("ca.crt");
+  for (const std::string& spoilt : {whole.substr(0, whole.size() / 2), whole.substr(0, whole.size() - 10),
+                                    std::string("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")}) {
+    TlsServerConfig chain = server_config();
+    chain.certificate_chain_pem += spoilt;
+    EXPECT_FALSE(TlsContext::for_server(chain).ok()) << "clients would get a part of the chain";
+    TlsServerConfig authorities = server_config();
+    authorities.client_ca_pem += spoilt;
+    EXPECT_FALSE(TlsContext::for_server(authorities).ok()) << "clients of that authority would be refused";
+  }
+  TlsServerConfig commented = server_config();
+  commented.client_ca_pem += "\n# Old authority, left out\n";
+  EXPECT_TRUE(TlsContext::for_server(commented).ok());
 }
 
 TEST_F(TlsTest, RandomAndMutatedRecordsOnlyEverEndTheSession) {
