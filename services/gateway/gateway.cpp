@@ -18,6 +18,21 @@ std::int64_t next_offset(const bus::TableFollower& follower) {
   return offsets.empty() ? 0 : offsets.begin()->second;
 }
 
+Result<std::shared_ptr<const net::TlsContext>> make_tls(const net::TlsMaterial& material, bool resumption) {
+  net::TlsServerConfig tls;
+  tls.certificate_chain_pem = material.certificate_chain_pem;
+  tls.private_key_pem = material.private_key_pem;
+  tls.client_ca_pem = material.client_ca_pem;
+  tls.require_client_certificate = true;
+  tls.resumption = resumption;
+  // What device SDKs offer on port 443, and MQTT's own name. Who offers neither is refused (RFC 7301 section 3.2); who
+  // offers nothing is served.
+  tls.alpn = {"x-amzn-mqtt-ca", "mqtt"};
+  auto context = net::TlsContext::for_server(tls);
+  if (!context) return context.error().with_context("gateway TLS");
+  return context;
+}
+
 }  // namespace
 
 Counters::Counters(metrics::Registry& m)
@@ -69,17 +84,10 @@ Gateway::Gateway(GatewayConfig config, bus::Bus& bus, async::Scheduler& schedule
 Gateway::~Gateway() = default;
 
 Status Gateway::start() {
-  net::TlsServerConfig tls;
-  tls.certificate_chain_pem = state_->config.certificate_chain_pem;
-  tls.private_key_pem = state_->config.private_key_pem;
-  tls.client_ca_pem = state_->config.client_ca_pem;
-  tls.require_client_certificate = true;
-  tls.resumption = state_->config.resumption;
-  // What device SDKs offer on port 443, and MQTT's own name. Who offers neither is refused (RFC 7301 section 3.2); who
-  // offers nothing is served.
-  tls.alpn = {"x-amzn-mqtt-ca", "mqtt"};
-  auto context = net::TlsContext::for_server(tls);
-  if (!context) return context.error().with_context("gateway TLS");
+  const GatewayConfig& config = state_->config;
+  const auto context =
+      make_tls({config.certificate_chain_pem, config.private_key_pem, config.client_ca_pem}, config.resumption);
+  if (!context) return context.error();
   state_->tls = *context;
   if (!state_->config.snapshot_folder.empty()) {
     state_->snapshot = std::make_unique<Snapshot>(state_->config.snapshot_folder);
@@ -92,6 +100,16 @@ Status Gateway::start() {
     state->scope.spawn("rules", state->rules_follower->run(state->scope));
     state->scope.spawn("heartbeat", state->beat());
     state->scope.spawn("tick", state->tick());
+  });
+  return {};
+}
+
+Status Gateway::set_tls(const net::TlsMaterial& material) {
+  const auto context = make_tls(material, state_->config.resumption);
+  if (!context) return context.error();
+  async::run_on(state_->scheduler, [state = state_.get(), &context] {
+    state->tls = *context;
+    if (state->listener) state->listener->set_tls(*context);
   });
   return {};
 }

@@ -16,6 +16,7 @@
 #include "metrics/metrics.hpp"
 #include "mqtt/server_session.hpp"
 #include "net/address_range.hpp"
+#include "net/tls.hpp"
 #include "services/gateway/connection_guard.hpp"
 
 namespace fleetward::gateway {
@@ -55,6 +56,9 @@ class Gateway {
   Status start();
   // Says goodbye to sessions, brings what is under way to the bus, says that it stops.
   void stop(Millis limit);
+  // For handshakes from now on; sessions stay. Between start() and stop(). An error: it is bad, and nothing has
+  // changed.
+  Status set_tls(const net::TlsMaterial& material);
   // The listener is open. Thread-safe.
   [[nodiscard]] Status ready() const;
   // 0 until it is open. Thread-safe.
