@@ -171,6 +171,25 @@ std::vector<std::string> validate_behavior(const fleet::Behavior& behavior,
   return out;
 }
 
+std::vector<std::string> unsupported_parts(const fleet::Behavior& behavior) {
+  std::vector<std::string> out;
+  const auto unsupported = [&](std::string_view part) {
+    out.push_back(fmt::format("Behavior {} is not supported yet. {} would not be evaluated",
+                              printable(behavior.name, 128), part));
+  };
+  const CriteriaKind kind = criteria_kind(behavior);
+  if (kind == CriteriaKind::statistical) unsupported("statisticalThreshold");
+  if (kind == CriteriaKind::machine_learning) unsupported("mlDetectionConfig");
+  if (behavior.dimension) unsupported("metricDimension");
+  return out;
+}
+
+std::vector<std::string> unsupported_parts(const fleet::MetricToRetain& metric) {
+  if (!metric.dimension) return {};
+  return {fmt::format("Metric {} to retain is not supported yet. metricDimension would not be evaluated",
+                      printable(metric.metric, 128))};
+}
+
 std::vector<std::string> validate_behaviors(const std::vector<fleet::Behavior>& behaviors,
                                             const std::vector<fleet::CustomMetric>& custom_metrics) {
   std::vector<std::string> out;
@@ -183,6 +202,7 @@ std::vector<std::string> validate_behaviors(const std::vector<fleet::Behavior>& 
   bool has_ml = false;
   for (const fleet::Behavior& behavior : behaviors) {
     for (std::string& problem : validate_behavior(behavior, custom_metrics)) out.push_back(std::move(problem));
+    for (std::string& problem : unsupported_parts(behavior)) out.push_back(std::move(problem));
     if (!names.insert(behavior.name).second) {
       out.push_back(fmt::format("Behavior {} is malformed. The name is there twice", printable(behavior.name, 128)));
     }

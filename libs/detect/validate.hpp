@@ -12,8 +12,8 @@ namespace fleetward::detect {
 
 constexpr std::size_t value_elements_per_profile_max = 1000;
 
-// What kind of criterion a behavior has. Only static ones are evaluated by this engine; the others are stored, counted
-// as not evaluated, and never raise.
+// What kind of criterion a behavior has. Only static ones are evaluated by this engine; others that were stored once
+// are counted as not evaluated, and never raise.
 enum class CriteriaKind { none, static_threshold, statistical, machine_learning };
 CriteriaKind criteria_kind(const fleet::Behavior& behavior);
 
@@ -21,7 +21,13 @@ CriteriaKind criteria_kind(const fleet::Behavior& behavior);
 std::vector<std::string> validate_behavior(const fleet::Behavior& behavior,
                                            const std::vector<fleet::CustomMetric>& custom_metrics);
 
-// Each behavior, and what holds between them: unique names, one kind (rules or ML) a profile, limits of the profile.
+// What the engine does not evaluate yet, "Behavior NAME is not supported yet. …": to store it would look like a watch
+// that is none.
+std::vector<std::string> unsupported_parts(const fleet::Behavior& behavior);
+std::vector<std::string> unsupported_parts(const fleet::MetricToRetain& metric);
+
+// Each behavior, that it is evaluated, and what holds between them: unique names, one kind (rules or ML) a profile,
+// limits of the profile. For what is to be stored; what is stored is taken as it is.
 std::vector<std::string> validate_behaviors(const std::vector<fleet::Behavior>& behaviors,
                                             const std::vector<fleet::CustomMetric>& custom_metrics);
 

@@ -9,6 +9,7 @@
 namespace fleetward::detect {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -95,7 +96,7 @@ TEST(Validate, LooksAtTheProfileAsAWhole) {
   fleet::Behavior ml = behavior("aws:num-disconnects", R"({"mlDetectionConfig":{"confidenceLevel":"LOW"}})");
   EXPECT_THAT(validate_behaviors({rule, rule}, customs), ElementsAre(HasSubstr("The name is there twice")));
   ml.name = "ml";
-  EXPECT_THAT(validate_behaviors({rule, ml}, customs), ElementsAre(HasSubstr("either rules or mlDetectionConfig")));
+  EXPECT_THAT(validate_behaviors({rule, ml}, customs), Contains(HasSubstr("either rules or mlDetectionConfig")));
   fleet::Behavior wide =
       behavior("aws:listening-tcp-ports", R"({"comparisonOperator":"in-port-set","value":{"ports":[1]}})");
   wide.criteria->value->ports->assign(600, 1);
@@ -103,6 +104,26 @@ TEST(Validate, LooksAtTheProfileAsAWhole) {
   wide2.name = "w2";
   EXPECT_THAT(validate_behaviors({wide, wide2}, customs), ElementsAre(HasSubstr("at most 1000 value elements")));
   EXPECT_THAT(validate_behaviors({wide}, customs), IsEmpty());
+}
+
+TEST(Validate, RefusesWhatTheEngineDoesNotEvaluate) {
+  const fleet::Behavior statistical = behavior(
+      "aws:num-messages-sent",
+      R"({"comparisonOperator":"less-than","durationSeconds":300,"statisticalThreshold":{"statistic":"p90"}})");
+  EXPECT_THAT(validate_behaviors({statistical}, customs),
+              ElementsAre("Behavior b is not supported yet. statisticalThreshold would not be evaluated"));
+  EXPECT_THAT(validate_behaviors(
+                  {behavior("aws:num-disconnects", R"({"mlDetectionConfig":{"confidenceLevel":"LOW"}})")}, customs),
+              ElementsAre("Behavior b is not supported yet. mlDetectionConfig would not be evaluated"));
+  fleet::Behavior narrow = behavior("aws:num-messages-sent",
+                                    R"({"comparisonOperator":"less-than","value":{"count":50},"durationSeconds":300})");
+  EXPECT_THAT(validate_behaviors({narrow}, customs), IsEmpty());
+  narrow.dimension = fleet::MetricDimension{"d", false};
+  EXPECT_THAT(validate_behaviors({narrow}, customs),
+              ElementsAre("Behavior b is not supported yet. metricDimension would not be evaluated"));
+  EXPECT_THAT(unsupported_parts(fleet::MetricToRetain{"cpu", {}}), IsEmpty());
+  EXPECT_THAT(unsupported_parts(fleet::MetricToRetain{"cpu", fleet::MetricDimension{"d", false}}),
+              ElementsAre(HasSubstr("not supported yet")));
 }
 
 TEST(Words, AreTheSameEverywhere) {

@@ -70,6 +70,11 @@ Status check_alert_targets(const json::Value& targets) {
 
 Status check_profile(store::Transaction& tx, const fleet::SecurityProfile& profile) {
   if (const Status good = check_alert_targets(profile.alert_targets); !good) return good;
+  std::vector<std::string> problems;
+  for (const fleet::MetricToRetain& metric : profile.additional_metrics_to_retain) {
+    for (std::string& problem : detect::unsupported_parts(metric)) problems.push_back(std::move(problem));
+  }
+  if (!problems.empty()) return Error(ErrorCode::invalid_argument, fmt::format("{}", fmt::join(problems, "; ")));
   return check_behaviors(tx, profile.behaviors);
 }
 
