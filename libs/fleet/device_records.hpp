@@ -44,7 +44,7 @@ Result<CloudMetrics> cloud_metrics_from_json(const json::Value& value);
 struct RegistryFact {
   std::string thing;
   std::string thing_id;
-  std::int64_t version = 0;
+  std::int64_t version = 0;  // rises with each fact under the name
   bool deleted = false;
   std::string thing_type;
   std::string firmware;

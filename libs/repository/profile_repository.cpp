@@ -192,6 +192,25 @@ Result<std::vector<fleet::Target>> targets_of(store::Transaction& tx, const std:
   return out;
 }
 
+Result<std::vector<Attachment>> attached_to(store::Transaction& tx, const fleet::Target& target, bool recursive,
+                                            const std::optional<Attachment>& after, std::int64_t limit) {
+  const auto rows = tx.query(
+      "WITH RECURSIVE wanted(target) AS (SELECT $1 UNION SELECT $2 || g.name FROM thing_groups g JOIN wanted ON "
+      "$2 || g.parent = wanted.target WHERE $3 = 1) SELECT target, profile FROM profile_targets WHERE target IN "
+      "(SELECT "
+      "target FROM wanted) AND (target > $4 OR (target = $4 AND profile > $5)) ORDER BY target, profile LIMIT $6",
+      {to_text(target), to_text(fleet::Target{fleet::Target::Kind::thing_group, ""}), std::int64_t{recursive ? 1 : 0},
+       after ? to_text(after->target) : std::string(), after ? after->profile : std::string(), limit});
+  if (!rows) return rows.error();
+  std::vector<Attachment> out;
+  for (const store::Row& r : *rows) {
+    auto on = fleet::parse_target(r.text(0));
+    if (!on) return on.error();
+    out.push_back({std::move(*on), r.text(1)});
+  }
+  return out;
+}
+
 Result<ProfileRow> apply_profile(store::Transaction& tx, fleet::SecurityProfile profile,
                                  const std::vector<fleet::Target>& targets, Instant now) {
   auto existing = find_profile(tx, profile.name);

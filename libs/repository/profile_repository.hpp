@@ -35,6 +35,14 @@ Result<std::vector<ProfileRow>> list_profiles(store::Transaction& tx, const std:
 Status attach_profile(store::Transaction& tx, const std::string& name, const fleet::Target& target, Instant now);
 Status detach_profile(store::Transaction& tx, const std::string& name, const fleet::Target& target, Instant now);
 Result<std::vector<fleet::Target>> targets_of(store::Transaction& tx, const std::string& name);
+struct Attachment {
+  fleet::Target target;
+  std::string profile;
+};
+// What is attached to the target, with `recursive` also to the groups below it: by target, then by profile, those after
+// `after`.
+Result<std::vector<Attachment>> attached_to(store::Transaction& tx, const fleet::Target& target, bool recursive,
+                                            const std::optional<Attachment>& after, std::int64_t limit);
 // Makes the profile and its targets what they are to be, in one manifest. Idempotent.
 Result<ProfileRow> apply_profile(store::Transaction& tx, fleet::SecurityProfile profile,
                                  const std::vector<fleet::Target>& targets, Instant now);

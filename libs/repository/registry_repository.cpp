@@ -1,11 +1,13 @@
 #include "repository/registry_repository.hpp"
 
+#include "fleet/names.hpp"
 #include "fleet/topics.hpp"
 
 namespace fleetward::repository {
 namespace {
 
 constexpr std::size_t group_depth_max = 7;
+constexpr std::int64_t members_told_max = 1'000;  // in one transaction
 constexpr std::string_view thing_columns = "name, id, version, thing_type, attributes, created_ms";
 constexpr std::string_view group_columns = "name, id, parent, version, description, created_ms";
 
@@ -24,8 +26,12 @@ GroupRow group_of(const store::Row& r) {
   return {r.text(0), r.text(1), r.text_or(2, ""), r.integer(3), r.text(4), instant_from_ms(r.integer(5))};
 }
 
+// Detectors take the facts of a name in the order of their versions, whichever thing has it: theirs is the record's,
+// which also rises with a group and goes on when the thing is made anew, not that of the registry's row.
 Status publish_fact(store::Transaction& tx, const ThingRow& thing, bool deleted, Instant now) {
-  fleet::RegistryFact fact{thing.name, thing.id, thing.version, deleted, thing.thing_type, {}, {}};
+  const auto version = next_version(tx, fleet::topic::devices, thing.name);
+  if (!version) return version.error();
+  fleet::RegistryFact fact{thing.name, thing.id, *version, deleted, thing.thing_type, {}, {}};
   const auto firmware = thing.attributes.find("firmware");
   if (firmware != thing.attributes.end()) fact.firmware = firmware->second.substr(0, 128);
   if (!deleted) {
@@ -33,8 +39,6 @@ Status publish_fact(store::Transaction& tx, const ThingRow& thing, bool deleted,
     if (!groups) return groups.error();
     fact.groups = std::move(*groups);
   }
-  const auto version = next_version(tx, fleet::topic::devices, thing.name);
-  if (!version) return version.error();
   const fleet::CloudEvent event{fmt::format("registry.{}.{}", thing.id, *version),
                                 "/fleetward/registry",
                                 std::string(fleet::event_type::registry),
@@ -50,9 +54,8 @@ Status publish_fact(store::Transaction& tx, const ThingRow& thing, bool deleted,
                        {std::string(fleet::header::thing_id), thing.id}}});
 }
 
-// The thing's version rises, and its detector hears of it.
-Status touch(store::Transaction& tx, const std::string& thing, Instant now) {
-  if (const Status s = done(tx.execute("UPDATE things SET version = version + 1 WHERE name=$1", {thing})); !s) return s;
+// Its detector hears how the thing is now.
+Status tell(store::Transaction& tx, const std::string& thing, Instant now) {
   const auto row = get_thing(tx, thing);
   if (!row) return row.error();
   return publish_fact(tx, *row, false, now);
@@ -114,6 +117,14 @@ Result<std::vector<ThingRow>> list_things(store::Transaction& tx, const ThingFil
   return out;
 }
 
+Status update_thing(store::Transaction& tx, const std::string& name, const std::string& thing_type,
+                    const Attributes& attributes, Instant now) {
+  const auto changed = tx.execute("UPDATE things SET version = version + 1, thing_type=$2, attributes=$3 WHERE name=$1",
+                                  {name, thing_type, json::dump(to_json(attributes))});
+  if (!changed) return changed.error();
+  return tell(tx, name, now);
+}
+
 Status delete_thing(store::Transaction& tx, const std::string& name, Instant now) {
   auto row = get_thing(tx, name);
   if (!row) return row.error();
@@ -166,6 +177,35 @@ Result<std::vector<GroupRow>> list_groups(store::Transaction& tx, const std::str
   return out;
 }
 
+Status delete_group(store::Transaction& tx, const std::string& name, Instant now) {
+  const auto child = tx.query("SELECT name FROM thing_groups WHERE parent=$1 ORDER BY name LIMIT 1", {name});
+  if (!child) return child.error();
+  if (!child->empty())
+    return Error(ErrorCode::failed_precondition,
+                 fmt::format("Thing group {} has group {} below it: delete that first.", name, child->at(0).text(0)));
+  const auto profile = tx.query("SELECT profile FROM profile_targets WHERE target=$1 ORDER BY profile LIMIT 1",
+                                {to_text(fleet::Target{fleet::Target::Kind::thing_group, name})});
+  if (!profile) return profile.error();
+  if (!profile->empty())
+    return Error(ErrorCode::failed_precondition,
+                 fmt::format("Security profile {} is attached to thing group {}: detach it first.",
+                             profile->at(0).text(0), name));
+  const auto members =
+      tx.query("SELECT thing FROM thing_group_members WHERE group_name=$1 LIMIT $2", {name, members_told_max + 1});
+  if (!members) return members.error();
+  if (static_cast<std::int64_t>(members->size()) > members_told_max)
+    return Error(ErrorCode::failed_precondition,
+                 fmt::format("Thing group {} has more than {} things: remove some first.", name, members_told_max));
+  for (const Status& step : {done(tx.execute("DELETE FROM thing_group_members WHERE group_name=$1", {name})),
+                             done(tx.execute("DELETE FROM thing_groups WHERE name=$1", {name}))}) {
+    if (!step) return step;
+  }
+  for (const store::Row& member : *members) {
+    if (const Status told = tell(tx, member.text(0), now); !told) return told;
+  }
+  return {};
+}
+
 Status add_to_group(store::Transaction& tx, const std::string& group, const std::string& thing, Instant now) {
   const auto g = find_group(tx, group);
   if (!g) return g.error();
@@ -174,14 +214,14 @@ Status add_to_group(store::Transaction& tx, const std::string& group, const std:
   const auto added =
       tx.execute("INSERT INTO thing_group_members VALUES($1, $2) ON CONFLICT DO NOTHING", {group, thing});
   if (!added) return added.error();
-  return *added == 0 ? Status() : touch(tx, thing, now);
+  return *added == 0 ? Status() : tell(tx, thing, now);
 }
 
 Status remove_from_group(store::Transaction& tx, const std::string& group, const std::string& thing, Instant now) {
   if (const auto t = get_thing(tx, thing); !t) return t.error();
   const auto removed = tx.execute("DELETE FROM thing_group_members WHERE group_name=$1 AND thing=$2", {group, thing});
   if (!removed) return removed.error();
-  return *removed == 0 ? Status() : touch(tx, thing, now);
+  return *removed == 0 ? Status() : tell(tx, thing, now);
 }
 
 Result<std::vector<std::string>> groups_of(store::Transaction& tx, const std::string& thing) {

@@ -18,7 +18,7 @@ using Attributes = std::map<std::string, std::string>;  // "firmware" is among t
 struct ThingRow {
   std::string name;
   std::string id;
-  std::int64_t version = 1;
+  std::int64_t version = 1;  // of this row: groups do not raise it
   std::string thing_type;
   Attributes attributes;
   Instant created;
@@ -48,6 +48,9 @@ struct ThingFilter {
 // By name, those after `after`.
 Result<std::vector<ThingRow>> list_things(store::Transaction& tx, const ThingFilter& filter, const std::string& after,
                                           std::int64_t limit);
+// It is there. Its version rises.
+Status update_thing(store::Transaction& tx, const std::string& name, const std::string& thing_type,
+                    const Attributes& attributes, Instant now);
 // Id and version stay behind; a thing made anew under the name has another id.
 Status delete_thing(store::Transaction& tx, const std::string& name, Instant now);
 
@@ -55,6 +58,9 @@ Result<GroupRow> create_group(store::Transaction& tx, const std::string& name, c
                               const std::string& parent, const std::string& description, Instant now);
 Result<std::optional<GroupRow>> find_group(store::Transaction& tx, const std::string& name);
 Result<std::vector<GroupRow>> list_groups(store::Transaction& tx, const std::string& after, std::int64_t limit);
+// Its things leave it. failed_precondition while a group is below it, a profile is attached to it, or it has more
+// things than one transaction tells detectors of. A missing one is no error.
+Status delete_group(store::Transaction& tx, const std::string& name, Instant now);
 // Again is no error.
 Status add_to_group(store::Transaction& tx, const std::string& group, const std::string& thing, Instant now);
 Status remove_from_group(store::Transaction& tx, const std::string& group, const std::string& thing, Instant now);

@@ -84,6 +84,10 @@ class RegistryTest : public ::testing::Test {
     return last;
   }
 
+  ThingRow thing(const std::string& name) {
+    return *in_store<ThingRow>([&](Tx& tx) { return get_thing(tx, name); });
+  }
+
   metrics::Registry metrics_;
   std::string folder_;
   std::unique_ptr<store::Store> store_;
@@ -105,6 +109,7 @@ TEST_F(RegistryTest, EachChangeOfAThingIsToldInOrder) {
   ASSERT_TRUE(put_in("low", "a").ok());
   EXPECT_THAT(last_fact().groups, ElementsAre("low", "top")) << "ancestors are among them";
   EXPECT_EQ(last_fact().version, 2);
+  EXPECT_EQ(thing("a").version, 1) << "the registry's row is as it was";
   ASSERT_TRUE(put_in("low", "a").ok());
   EXPECT_EQ(said(fleet::topic::devices).size(), 2U) << "again is no change";
   ASSERT_TRUE(change([&](Tx& tx) { return remove_from_group(tx, "low", "a", now_); }).ok());
@@ -132,12 +137,36 @@ TEST_F(RegistryTest, AThingMadeAnewInheritsNothing) {
   EXPECT_EQ(again->id, "second");
   EXPECT_EQ(again->version, 1);
   EXPECT_THAT(last_fact().groups, IsEmpty());
+  EXPECT_EQ(last_fact().version, 4) << "a detector that knew the first hears of the second";
   const auto kept = in_store<std::string>([](Tx& tx) -> Result<std::string> {
     const auto rows = tx.query("SELECT id, version FROM deleted_things");
     if (!rows) return rows.error();
     return fmt::format("{}@{}", rows->at(0).text(0), rows->at(0).integer(1));
   });
-  EXPECT_EQ(*kept, "first@3") << "id and version stay behind";
+  EXPECT_EQ(*kept, "first@2") << "id and version stay behind";
+}
+
+TEST_F(RegistryTest, AChangedThingIsTold) {
+  ASSERT_TRUE(make_thing("a", "id-a", {{"firmware", "1.2"}}).ok());
+  ASSERT_TRUE(change([&](Tx& tx) { return update_thing(tx, "a", "lamp", {{"firmware", "1.3"}}, now_); }).ok());
+  EXPECT_EQ(last_fact(), (fleet::RegistryFact{"a", "id-a", 2, false, "lamp", "1.3", {}}));
+  EXPECT_EQ(thing("a").version, 2);
+  EXPECT_EQ(change([&](Tx& tx) { return update_thing(tx, "none", "", {}, now_); }).error().code, ErrorCode::not_found);
+}
+
+TEST_F(RegistryTest, TheThingsOfADeletedGroupLeaveIt) {
+  ASSERT_TRUE(make_thing("a", "id-a").ok());
+  ASSERT_TRUE(make_group("top").ok());
+  ASSERT_TRUE(make_group("low", "top").ok());
+  ASSERT_TRUE(put_in("low", "a").ok());
+  const auto drop = [&](const std::string& name) {
+    return change([&](Tx& tx) { return delete_group(tx, name, now_); });
+  };
+  EXPECT_EQ(drop("top").error().code, ErrorCode::failed_precondition) << "a group is below it";
+  ASSERT_TRUE(drop("low").ok());
+  EXPECT_THAT(last_fact().groups, IsEmpty());
+  EXPECT_TRUE(drop("top").ok());
+  EXPECT_TRUE(drop("top").ok());
 }
 
 TEST_F(RegistryTest, TheSameAgainIsNoErrorAndAnotherOneIs) {
