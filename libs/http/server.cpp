@@ -214,6 +214,8 @@ Result<std::unique_ptr<Server>> Server::open(async::Scheduler& scheduler, const 
 
 std::uint16_t Server::port() const { return state_->listener->port(); }
 
+void Server::set_tls(std::shared_ptr<const net::TlsContext> tls) { state_->listener->set_tls(std::move(tls)); }
+
 bool Server::stop(Millis limit) {
   async::run_on(state_->scheduler, [this] {
     state_->stopping = true;

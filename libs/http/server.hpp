@@ -35,6 +35,8 @@ class Server {
   ~Server();
 
   [[nodiscard]] std::uint16_t port() const;
+  // For connections accepted from now on; those that are open keep theirs. On the scheduler's thread.
+  void set_tls(std::shared_ptr<const net::TlsContext> tls);
   // Closes the listener and idle connections, waits for running requests. Call from another thread; false: some ran on.
   bool stop(Millis limit);
 

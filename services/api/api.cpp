@@ -25,6 +25,15 @@ aws::RouteTable make_table() {
 constexpr std::string_view signing_service = "iot";
 constexpr std::size_t target_bytes_max = 1024;  // of the audit log's rows
 
+Result<std::shared_ptr<const net::TlsContext>> make_tls(const net::TlsMaterial& material) {
+  net::TlsServerConfig tls;
+  tls.certificate_chain_pem = material.certificate_chain_pem;
+  tls.private_key_pem = material.private_key_pem;
+  auto context = net::TlsContext::for_server(tls);
+  if (!context) return context.error().with_context("api TLS");
+  return context;
+}
+
 // A fault of ours is told in the log; the caller gets the request's id.
 Error for_caller(const Error& error) {
   if (error.code != ErrorCode::internal && error.code != ErrorCode::corrupted) return error;
@@ -199,11 +208,8 @@ Status Api::start() {
       [now = state_->scheduler.now()](store::Transaction& tx) { return repository::ensure_manifest(tx, now); },
       [&first](Status s) { first.set_value(std::move(s)); });
   if (const Status made = first.get_future().get(); !made) return made;
-  net::TlsServerConfig tls;
-  tls.certificate_chain_pem = state_->config.certificate_chain_pem;
-  tls.private_key_pem = state_->config.private_key_pem;
-  const auto context = net::TlsContext::for_server(tls);
-  if (!context) return context.error().with_context("api TLS");
+  const auto context = make_tls({state_->config.certificate_chain_pem, state_->config.private_key_pem, {}});
+  if (!context) return context.error();
   Status opened;
   async::run_on(state_->scheduler, [&] {
     http::ServerOptions options;
@@ -221,6 +227,15 @@ Status Api::start() {
     state->port = state->server->port();
   });
   return opened;
+}
+
+Status Api::set_tls(const net::TlsMaterial& material) {
+  const auto context = make_tls(material);
+  if (!context) return context.error();
+  async::run_on(state_->scheduler, [state = state_.get(), &context] {
+    if (state->server) state->server->set_tls(*context);
+  });
+  return {};
 }
 
 void Api::stop(Millis limit) {

@@ -37,6 +37,8 @@ class Api {
 
   Status start();
   void stop(Millis limit);
+  // For connections from now on; those that are open stay. Between start() and stop(). An error: nothing has changed.
+  Status set_tls(const net::TlsMaterial& material);
   [[nodiscard]] Status ready() const;        // thread-safe
   [[nodiscard]] std::uint16_t port() const;  // thread-safe
 
