@@ -1,7 +1,6 @@
 #include "services/fleetward/playbook_watch.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <map>
 
@@ -72,23 +71,14 @@ std::string playbook_changes(const json::Value& before, const json::Value& after
 }
 
 PlaybookWatch::PlaybookWatch(std::string path, Apply apply)
-    : path_(std::move(path)), apply_(std::move(apply)), stamp_(stamp()), seen_(stamp_) {
+    : path_(std::move(path)), apply_(std::move(apply)), file_({path_}) {
   if (path_.empty()) return;
   const auto document = config::read_yaml_file(path_);
   if (document) in_force_ = document->value;
 }
 
-std::string PlaybookWatch::stamp() const {
-  struct stat s {};
-  if (path_.empty() || ::stat(path_.c_str(), &s) != 0) return {};
-  return fmt::format("{}.{}.{}.{}.{}", s.st_dev, s.st_ino, s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec);
-}
-
 void PlaybookWatch::look() {
-  if (path_.empty()) return;
-  const std::string now = stamp();
-  const bool is_at_rest = std::exchange(seen_, now) == now;
-  if (now != stamp_ && is_at_rest) read(false);
+  if (!path_.empty() && file_.has_changed()) read(false);
 }
 
 void PlaybookWatch::reload() {
@@ -98,7 +88,7 @@ void PlaybookWatch::reload() {
 }
 
 void PlaybookWatch::read(bool asked) {
-  stamp_ = stamp();
+  file_.mark_read();
   const auto document = config::read_yaml_file(path_);
   auto playbook = document ? respond::playbook_from_json(document->value) : Result<respond::Playbook>(document.error());
   stale_ = !playbook;

@@ -1,8 +1,8 @@
 // The playbook's file while the server runs: read again when it changed or when asked to, taken only when it is good.
 //
-// Looks at the file's identity, size and time (so a replaced file and a moved link count). A change is read at the
-// second look that finds the same: half of a playbook may be a good one, without the things at its end that are
-// protected. What cannot be read leaves the old one in force and is told once. Blocking; main thread.
+// A change is read when the file has come to rest (file_watch.hpp): half of a playbook may be a good one, without the
+// things at its end that are protected. What cannot be read leaves the old one in force and is told once. Blocking;
+// main thread.
 #pragma once
 
 #include <functional>
@@ -10,6 +10,7 @@
 
 #include "json/json.hpp"
 #include "respond/playbook.hpp"
+#include "services/fleetward/file_watch.hpp"
 
 namespace fleetward::program {
 
@@ -33,13 +34,11 @@ class PlaybookWatch {
   [[nodiscard]] const std::string& told() const { return told_; }
 
  private:
-  [[nodiscard]] std::string stamp() const;
   void read(bool asked);
 
   std::string path_;
   Apply apply_;
-  std::string stamp_;  // of what was read last
-  std::string seen_;   // at the last look
+  FileWatch file_;
   json::Value in_force_;
   bool stale_ = false;
   std::string told_;
