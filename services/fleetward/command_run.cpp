@@ -14,6 +14,7 @@
 #include "services/fleetward/commands.hpp"
 #include "services/fleetward/playbook_watch.hpp"
 #include "services/fleetward/process.hpp"
+#include "services/fleetward/tls_watch.hpp"
 
 namespace fleetward::program {
 namespace {
@@ -42,16 +43,34 @@ void configure_log(const LogSettings& settings) {
   log::configure(level, settings.format == "json" ? log::Format::json : log::Format::text);
 }
 
+Instant wall_clock() { return std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now()); }
+
+// The files of the TLS listeners that run here.
+TlsWatch watch_tls(const Settings& settings, const std::vector<std::string>& roles, TlsWatch::Apply apply) {
+  const auto runs = [&roles](std::string_view role) {
+    return std::find(roles.begin(), roles.end(), role) != roles.end();
+  };
+  const std::string folder = runs("gateway") || runs("api") ? settings.installation.data_dir + "/pki" : "";
+  return {folder, runs("gateway") ? ClientTrust::devices : ClientTrust::none, std::move(apply)};
+}
+
 // Until a signal that ends it. SIGHUP means "read again" to a service; from a terminal it says that the terminal is
 // gone.
-int serve(Process& process, runtime::Signals& signals, PlaybookWatch& playbook) {
+int serve(Process& process, runtime::Signals& signals, PlaybookWatch& playbook, TlsWatch& tls) {
   const bool on_terminal = isatty(STDERR_FILENO) != 0;
   while (true) {
-    const int signal = signals.wait_for(look_at_files_every);
-    if (signal < 0) playbook.look();
-    else if (signal == SIGHUP && !on_terminal) playbook.reload();
-    else return signal;
     process.set_playbook_stale(playbook.is_stale());
+    process.set_tls_facts(tls.not_after(), tls.is_stale());
+    const int signal = signals.wait_for(look_at_files_every);
+    const bool is_asked = signal == SIGHUP && !on_terminal;
+    if (signal >= 0 && !is_asked) return signal;
+    if (is_asked) {
+      playbook.reload();
+      tls.reload(wall_clock());
+    } else {
+      playbook.look();
+      tls.look(wall_clock());
+    }
   }
 }
 
@@ -73,12 +92,14 @@ ExitCode run_run(Invocation& invocation) {
   configure_log(settings.log);
   runtime::Signals signals;
   auto process = std::make_unique<Process>(settings);
-  // Before the responder reads the file: a change in between is then seen as one.
+  // Before the roles read the files: a change in between is then seen as one.
   PlaybookWatch playbook(settings.responder.playbook,
                          [&process](respond::Playbook changed) { process->set_playbook(std::move(changed)); });
+  TlsWatch tls =
+      watch_tls(settings, *roles, [&process](const net::TlsMaterial& changed) { return process->set_tls(changed); });
   const Process::StartOptions options{.accept_empty_store = invocation.has("accept-empty-store")};
   if (const Status started = process->start(*roles, options); !started) return invocation.fail(started.error());
-  const int signal = serve(*process, signals, playbook);
+  const int signal = serve(*process, signals, playbook, tls);
   log::info("signal", {{"number", signal}});
   signals.let_next_signal_kill();
   if (!process->stop()) {
@@ -110,7 +131,8 @@ Command run_command() {
           .detail =
               "Settings come from --section.key=value, FLEETWARD_SECTION_KEY and the file, in this order of force;\n"
               "`fleetward config` lists them. The data folder is made by `fleetward init`.\n"
-              "The playbook is read again when its file changes, and on SIGHUP (where there is no terminal).\n"
+              "The playbook, the server's certificate and key, and the authorities of devices are read again when\n"
+              "their files change, and on SIGHUP (where there is no terminal). What is no good is not taken.\n"
               "example: fleetward run all --config fleetward.yaml --responder.mode=enforce",
           .options = {{"config", "FILE", "YAML file of settings"},
                       {"check-config", "", "only check the settings, and tell every problem"},

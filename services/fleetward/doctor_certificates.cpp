@@ -74,7 +74,7 @@ void examine_names(const Settings& settings, const std::string& server, Findings
   }
   if (missing.empty()) return findings.ok("server names", "public_host and all of host_names");
   findings.fail("server names", "the server's certificate is not for " + missing,
-                "add the names to fleetward.host_names, run `fleetward init` and start the server anew");
+                "add the names to fleetward.host_names and run `fleetward init`; a running server takes it by itself");
 }
 
 }  // namespace
@@ -88,7 +88,7 @@ void examine_certificates(const Settings& settings, Instant now, Findings& findi
   examine_expiry("root.crt", shelf.text("root.crt"), now, "plan a new root: each device has to trust it", findings);
   examine_expiry("issuing.crt", shelf.text("issuing.crt"), now, "have the root sign a new issuing authority", findings);
   const std::string server = shelf.text("server.crt");
-  examine_expiry("server.crt", server, now, "run `fleetward init`, then start the server anew", findings);
+  examine_expiry("server.crt", server, now, "run `fleetward init`; a running server takes it by itself", findings);
   examine_expiry("ocsp.crt", shelf.text("ocsp.crt"), now,
                  "start the pki role, which renews it; or run `fleetward init`", findings);
   examine_chain(shelf, findings);

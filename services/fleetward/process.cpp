@@ -75,6 +75,26 @@ void Process::set_playbook_stale(bool stale) {
       .set(stale ? 1 : 0);
 }
 
+Status Process::set_tls(const net::TlsMaterial& material) {
+  for (const auto& set : hooks_.set_tls) {
+    if (const Status done = set(material); !done) return done;
+  }
+  return {};
+}
+
+void Process::set_tls_facts(std::optional<Instant> not_after, bool stale) {
+  if (!not_after) return;  // no role with TLS runs here
+  metrics_
+      .gauge("fleetward_server_certificate_not_after_seconds",
+             "When the server certificate in force expires, in Unix time; `fleetward init` renews it.")
+      .set(static_cast<double>(to_ms(*not_after)) / 1000);
+  metrics_
+      .gauge(
+          "fleetward_server_certificate_stale",
+          "1 while the files of the server's certificate, key or authorities are no good and older ones are in force.")
+      .set(stale ? 1 : 0);
+}
+
 bool Process::stop() {
   log::info("stopping");
   const bool ended = modules_.stop_all(settings_.installation.stop_limit);

@@ -7,12 +7,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "async/scheduler.hpp"
 #include "crypto/random.hpp"
 #include "metrics/metrics.hpp"
+#include "net/tls.hpp"
 #include "repository/outbox_relay.hpp"
 #include "runtime/module.hpp"
 #include "runtime/operations.hpp"
@@ -24,6 +26,7 @@ namespace fleetward::program {
 // What running roles let the process change. Empty where the role does not run.
 struct Hooks {
   std::function<void(respond::Playbook)> set_playbook;
+  std::vector<std::function<Status(const net::TlsMaterial&)>> set_tls;  // of each role with a TLS listener
 };
 
 // What a role is made with. All of it outlives the role.
@@ -68,6 +71,11 @@ class Process {
   void set_playbook(respond::Playbook playbook);
   // For alarms: the file holds something else than what is in force.
   void set_playbook_stale(bool stale);
+
+  // What TLS listeners, where they run, show and trust from now on. Sessions stay.
+  Status set_tls(const net::TlsMaterial& material);
+  // For alarms: when the certificate in force expires; the files hold something else than what is in force.
+  void set_tls_facts(std::optional<Instant> not_after, bool stale);
 
  private:
   Status add_roles(const std::vector<std::string>& roles);

@@ -6,6 +6,7 @@
 #include "services/detector/detector.hpp"
 #include "services/fleetward/files.hpp"
 #include "services/fleetward/process.hpp"
+#include "services/fleetward/server_tls.hpp"
 #include "services/gateway/gateway.hpp"
 #include "services/historian/historian.hpp"
 #include "services/notifier/notifier.hpp"
@@ -27,10 +28,20 @@ runtime::Module module_of(std::string name, std::shared_ptr<Service> service) {
 
 std::string pki_folder(const Parts& parts) { return parts.settings.installation.data_dir + "/pki"; }
 
-Result<std::string> pki_file(const Parts& parts, std::string_view name, bool secret = false) {
-  Result<std::string> text = pki_role::read_authority_file(pki_folder(parts), name, secret);
-  if (!text) return text.error().with_context("not initialised (run `fleetward init` with the same settings first)");
+Error not_initialised(const Error& error) {
+  return error.with_context("not initialised (run `fleetward init` with the same settings first)");
+}
+
+Result<std::string> pki_file(const Parts& parts, std::string_view name) {
+  Result<std::string> text = pki_role::read_authority_file(pki_folder(parts), name);
+  if (!text) return not_initialised(text.error());
   return text;
+}
+
+Result<net::TlsMaterial> tls_files(const Parts& parts, ClientTrust trust) {
+  Result<net::TlsMaterial> material = read_server_tls(pki_folder(parts), trust);
+  if (!material) return not_initialised(material.error());
+  return material;
 }
 
 Result<runtime::Module> make_pki(const Parts& parts) {
@@ -124,21 +135,21 @@ Result<auth::Credentials> read_credentials(const Parts& parts) {
 
 Result<runtime::Module> make_api(const Parts& parts) {
   const ApiSettings& s = parts.settings.api;
-  const Result<std::string> certificate = pki_file(parts, "server.crt");
-  if (!certificate) return certificate.error();
-  const Result<std::string> key = pki_file(parts, "server.key", true);
-  if (!key) return key.error();
+  Result<net::TlsMaterial> tls = tls_files(parts, ClientTrust::none);
+  if (!tls) return tls.error();
   Result<auth::Credentials> credentials = read_credentials(parts);
   if (!credentials) return credentials.error().with_context("administrator's secrets (run `fleetward init`)");
   api::ApiConfig config;
   config.address = s.address;
   config.port = static_cast<std::uint16_t>(s.port);
-  config.certificate_chain_pem = *certificate;
-  config.private_key_pem = *key;
+  config.certificate_chain_pem = std::move(tls->certificate_chain_pem);
+  config.private_key_pem = std::move(tls->private_key_pem);
   config.installation = parts.settings.names();
   config.mqtt_endpoint = parts.settings.gateway.public_host;
-  return module_of("api", std::make_shared<api::Api>(std::move(config), std::move(*credentials), parts.store, parts.bus,
-                                                     parts.control_loop, parts.metrics, parts.random));
+  const auto service = std::make_shared<api::Api>(std::move(config), std::move(*credentials), parts.store, parts.bus,
+                                                  parts.control_loop, parts.metrics, parts.random);
+  parts.hooks.set_tls.emplace_back([service](const net::TlsMaterial& changed) { return service->set_tls(changed); });
+  return module_of("api", service);
 }
 
 void set_limits(gateway::GatewayConfig& config, const GatewaySettings& s) {
@@ -156,14 +167,8 @@ void set_limits(gateway::GatewayConfig& config, const GatewaySettings& s) {
 }
 
 Result<runtime::Module> make_gateway(const Parts& parts) {
-  const Result<std::string> certificate = pki_file(parts, "server.crt");
-  if (!certificate) return certificate.error();
-  const Result<std::string> key = pki_file(parts, "server.key", true);
-  if (!key) return key.error();
-  const Result<std::string> root = pki_file(parts, "root.crt");
-  if (!root) return root.error();
-  const Result<std::string> issuing = pki_file(parts, "issuing.crt");
-  if (!issuing) return issuing.error();
+  Result<net::TlsMaterial> tls = tls_files(parts, ClientTrust::devices);
+  if (!tls) return tls.error();
   const GatewaySettings& s = parts.settings.gateway;
   gateway::GatewayConfig config;
   config.instance = s.instance;
@@ -171,17 +176,19 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
   config.port = static_cast<std::uint16_t>(s.port);
   config.probe_host = s.public_host;
   config.enforcing = s.mode == "enforce";
-  config.certificate_chain_pem = *certificate;
-  config.private_key_pem = *key;
-  config.client_ca_pem = *issuing + *root;
+  config.certificate_chain_pem = std::move(tls->certificate_chain_pem);
+  config.private_key_pem = std::move(tls->private_key_pem);
+  config.client_ca_pem = std::move(tls->client_ca_pem);
   config.resumption = s.resumption;
   config.snapshot_folder = parts.settings.installation.data_dir + "/gateway";
   config.connections_max = static_cast<std::size_t>(s.connections_max);
   // They were checked when they were loaded.
   for (const std::string& network : s.proxy_from) config.proxy_from.push_back(*net::AddressRange::parse(network));
   set_limits(config, s);
-  return module_of("gateway",
-                   std::make_shared<gateway::Gateway>(std::move(config), parts.bus, parts.gateway_loop, parts.metrics));
+  const auto service =
+      std::make_shared<gateway::Gateway>(std::move(config), parts.bus, parts.gateway_loop, parts.metrics);
+  parts.hooks.set_tls.emplace_back([service](const net::TlsMaterial& changed) { return service->set_tls(changed); });
+  return module_of("gateway", service);
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ struct AuthorityFiles {
 
 // Makes what is missing and renews the server's and the OCSP responder's certificates when a third of their life is
 // left, or when the server's names changed. Idempotent. The root's key is needed only while there is no issuing
-// authority. The pki role renews the OCSP responder by itself; a server's new certificate is taken at its next start.
+// authority. The pki role renews the OCSP responder by itself. A server's certificate is renewed by this alone, so by
+// `fleetward init` (from a timer, for instance); a running server takes the new one.
 // failed_precondition: a certificate is there whose key is missing.
 Status bootstrap_authority(const std::string& folder, const std::vector<std::string>& host_names, Instant now,
                            crypto::Random& random);
