@@ -188,7 +188,7 @@ TEST_F(ApiTest, EachChangeLeavesOneRowInTheAuditLog) {
   EXPECT_EQ(call("POST", "/things/a").status, 200);
   EXPECT_EQ(call("GET", "/things/a").status, 200);
   EXPECT_EQ(call("POST", "/thing-groups/g").status, 200);
-  EXPECT_EQ(call("POST", "/thing-groups/h", R"({"parentGroupName":"none"})").status, 404) << "fails, changes nothing";
+  EXPECT_EQ(call("POST", "/thing-groups/h", R"({"parentGroupName":"none"})").status, 400) << "fails, changes nothing";
   const std::string target = percent_encode("arn:aws:iot:eu-central-1:000000000000:thinggroup/g");
   EXPECT_EQ(call("POST", "/security-profiles/p", R"({"behaviors":[]})").status, 200);
   EXPECT_EQ(call("PUT", "/security-profiles/p/targets?securityProfileTargetArn=" + target).status, 200);

@@ -109,7 +109,7 @@ TEST_F(DecisionsTest, PeopleSayWhatAViolationWas) {
   EXPECT_EQ(read[0]["verificationStateDescription"], "test rig");
   EXPECT_EQ(call("POST", "/violations/verification-state/" + std::string(32, 'f'), R"({"verificationState":"UNKNOWN"})")
                 .status,
-            404);
+            400);
 }
 
 TEST_F(DecisionsTest, WhatWaitsForAPersonIsApprovedOnce) {

@@ -97,6 +97,20 @@ Result<Value> list_principals(Call& call) {
   return out;
 }
 
+// A certificate has one thing at most.
+Result<Value> list_things(Call& call) {
+  const auto id = certificate_of_principal(call);
+  if (!id) return id.error();
+  const auto row = repository::find_certificate(call.tx, *id);
+  if (!row) return row.error();
+  if (!*row) return not_found(*id);
+  const auto after = decode_token(call);
+  if (!after) return after.error();
+  Value things = Value::array();
+  if ((**row).thing > *after) things.push_back((**row).thing);
+  return Value{{"things", std::move(things)}};
+}
+
 Result<Value> describe(Call& call) {
   const std::string id = call.text("certificateId");
   const auto row = repository::find_certificate(call.tx, id);
@@ -217,6 +231,14 @@ std::vector<Operation> certificate_operations() {
          {"maxResults", In::query, Kind::integer, false, 1, page_max},
          {"nextToken", In::query, Kind::text, false, 1, 4096}}},
        list_principals},
+      {{"ListPrincipalThings",
+        "GET",
+        "/principals/things",
+        Right::read,
+        {principal,
+         {"maxResults", In::query, Kind::integer, false, 1, page_max},
+         {"nextToken", In::query, Kind::text, false, 1, 4096}}},
+       list_things},
       {{"DescribeCertificate", "GET", "/certificates/{certificateId}", Right::read, {id}}, describe},
       {{"ListCertificates",
         "GET",

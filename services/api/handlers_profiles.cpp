@@ -146,6 +146,44 @@ Result<Value> list_targets(Call& call) {
   return out;
 }
 
+// Where a page ended: target and profile, neither of which has a space.
+std::string cursor_text(const repository::Attachment& a) { return to_text(a.target) + " " + a.profile; }
+
+Result<std::optional<repository::Attachment>> attachment_in(Call& call) {
+  const auto text = decode_token(call);
+  if (!text) return text.error();
+  if (text->empty()) return std::optional<repository::Attachment>();
+  const std::size_t space = text->find(' ');
+  auto target = fleet::parse_target(text->substr(0, space));
+  if (!target || space == std::string::npos) return Error(ErrorCode::invalid_argument, "nextToken is not one of ours");
+  return std::optional(repository::Attachment{std::move(*target), text->substr(space + 1)});
+}
+
+Result<Value> list_of_target(Call& call) {
+  const auto target = fleet::parse_target_arn(call.config.installation, call.text("securityProfileTargetArn"));
+  if (!target) return target.error();
+  if (target->kind == fleet::Target::Kind::thing_group) {
+    const auto group = repository::find_group(call.tx, target->group);
+    if (!group) return group.error();
+    if (!*group) return Error(ErrorCode::not_found, fmt::format("Thing group {} cannot be found.", target->group));
+  }
+  const auto after = attachment_in(call);
+  if (!after) return after.error();
+  const std::int64_t limit = page_size(call);
+  auto rows = repository::attached_to(call.tx, *target, call.args.boolean("recursive", false), *after, limit + 1);
+  if (!rows) return rows.error();
+  const auto next = cut_page(call, *rows, limit, cursor_text);
+  Value items = Value::array();
+  for (const auto& row : *rows) {
+    items.push_back(
+        {{"securityProfileIdentifier", {{"name", row.profile}, {"arn", call.arn("securityprofile", row.profile)}}},
+         {"target", {{"arn", fleet::to_arn(call.config.installation, row.target)}}}});
+  }
+  Value out = {{"securityProfileTargetMappings", std::move(items)}};
+  if (next) out["nextToken"] = *next;
+  return out;
+}
+
 Result<Value> validate_behaviors(Call& call) {
   Value errors = Value::array();
   std::vector<fleet::Behavior> behaviors;
@@ -270,6 +308,12 @@ std::vector<Operation> profile_operations() {
         Right::read,
         {profile_name, max_results, next_token}},
        list_targets},
+      {{"ListSecurityProfilesForTarget",
+        "GET",
+        "/security-profiles-for-target",
+        Right::read,
+        {target, max_results, next_token, {"recursive", In::query, Kind::boolean}}},
+       list_of_target},
       {{"ValidateSecurityProfileBehaviors",
         "POST",
         "/security-profile-behaviors/validate",

@@ -40,20 +40,77 @@ using json::Value;
 
 constexpr std::int64_t filtered_rows_max = 5'000;  // looked through a call, for filters without an index
 
-Result<repository::Attributes> payload_in(const Value& body) {
+struct Payload {
+  repository::Attributes attributes;
+  bool merge = false;
+};
+
+// None: the body has no attributePayload.
+Result<std::optional<Payload>> payload_in(const Value& body) {
   const auto payload = body.find("attributePayload");
-  if (payload == body.end() || payload->is_null()) return repository::Attributes();
+  if (payload == body.end() || payload->is_null()) return std::optional<Payload>();
   if (!payload->is_object()) return Error(ErrorCode::invalid_argument, "attributePayload is not an object");
-  return attributes_in(*payload, "attributes");
+  Payload out;
+  for (const auto& [name, value] : payload->items()) {
+    const bool is_merge = name == "merge" && value.is_boolean();
+    if (is_merge) out.merge = value.get<bool>();
+    if (!is_merge && name != "attributes")
+      return Error(ErrorCode::invalid_argument,
+                   fmt::format("attributePayload.{} is not supported or has the wrong type", printable(name, 64)));
+  }
+  auto attributes = attributes_in(*payload, "attributes");
+  if (!attributes) return attributes.error();
+  out.attributes = std::move(*attributes);
+  return std::optional(std::move(out));
+}
+
+// expectedVersion, where the call has one.
+Status check_version(const Call& call, std::string_view what, const std::string& name, std::int64_t version) {
+  if (!call.args.integers.contains("expectedVersion") || call.args.integer("expectedVersion", 0) == version) return {};
+  return Error(ErrorCode::conflict, fmt::format("{} {} has version {}.", what, name, version));
 }
 
 Result<Value> create_thing(Call& call) {
-  const auto attributes = payload_in(call.args.body);
-  if (!attributes) return attributes.error();
-  const auto row = repository::create_thing(call.tx, call.text("thingName"), new_uuid(call.random),
-                                            call.text("thingTypeName"), *attributes, call.now);
+  const auto payload = payload_in(call.args.body);
+  if (!payload) return payload.error();
+  const auto row =
+      repository::create_thing(call.tx, call.text("thingName"), new_uuid(call.random), call.text("thingTypeName"),
+                               payload->value_or(Payload()).attributes, call.now);
   if (!row) return row.error();
   return Value{{"thingName", row->name}, {"thingArn", call.arn("thing", row->name)}, {"thingId", row->id}};
+}
+
+// What the payload makes of the attributes that are there: with `merge` it adds to them, and an empty value takes one
+// away.
+Result<repository::Attributes> changed_attributes(repository::Attributes there, const Payload& payload) {
+  if (!payload.merge) there.clear();
+  for (const auto& [name, value] : payload.attributes) {
+    if (value.empty()) there.erase(name);
+    else there[name] = value;
+  }
+  if (there.size() <= attributes_max) return there;
+  return Error(ErrorCode::invalid_argument, fmt::format("a thing has at most {} attributes", attributes_max));
+}
+
+Result<Value> update_thing(Call& call) {
+  auto thing = repository::get_thing(call.tx, call.text("thingName"));
+  if (!thing) return thing.error();
+  if (const Status same = check_version(call, "Thing", thing->name, thing->version); !same) return same.error();
+  const bool has_type = call.args.texts.contains("thingTypeName");
+  const bool removes_type = call.args.boolean("removeThingType", false);
+  if (has_type && removes_type)
+    return Error(ErrorCode::invalid_argument, "thingTypeName and removeThingType exclude each other");
+  if (has_type || removes_type) thing->thing_type = call.text("thingTypeName");
+  const auto payload = payload_in(call.args.body);
+  if (!payload) return payload.error();
+  if (*payload) {
+    auto attributes = changed_attributes(std::move(thing->attributes), **payload);
+    if (!attributes) return attributes.error();
+    thing->attributes = std::move(*attributes);
+  }
+  const Status done = repository::update_thing(call.tx, thing->name, thing->thing_type, thing->attributes, call.now);
+  if (!done) return done.error();
+  return Value::object();
 }
 
 Value thing_json(Call& call, const repository::ThingRow& t) {
@@ -110,10 +167,10 @@ Result<Value> list_things(Call& call) {
 
 Result<Value> delete_thing(Call& call) {
   const std::string name = call.text("thingName");
-  const auto thing = repository::get_thing(call.tx, name);
+  const auto thing = repository::find_thing(call.tx, name);
   if (!thing) return thing.error();
-  if (call.args.integers.contains("expectedVersion") && call.args.integer("expectedVersion", 0) != thing->version)
-    return Error(ErrorCode::conflict, fmt::format("Thing {} has version {}.", name, thing->version));
+  if (!*thing) return Value::object();  // idempotent, as the service it is like
+  if (const Status same = check_version(call, "Thing", name, (**thing).version); !same) return same.error();
   const auto holds = repository::holds_of(call.tx, name);
   if (!holds) return holds.error();
   if (!holds->empty())
@@ -140,6 +197,9 @@ Result<Value> create_group(Call& call) {
   }
   const auto row = repository::create_group(call.tx, call.text("thingGroupName"), new_uuid(call.random),
                                             call.text("parentGroupName"), description, call.now);
+  // The operation declares no ResourceNotFoundException.
+  if (!row && row.error().code == ErrorCode::not_found)
+    return Error(ErrorCode::invalid_argument, "parentGroupName: " + row.error().message);
   if (!row) return row.error();
   return Value{
       {"thingGroupName", row->name}, {"thingGroupArn", call.arn("thinggroup", row->name)}, {"thingGroupId", row->id}};
@@ -159,6 +219,17 @@ Result<Value> describe_group(Call& call) {
                {"version", g.version},
                {"thingGroupProperties", {{"thingGroupDescription", g.description}}},
                {"thingGroupMetadata", std::move(metadata)}};
+}
+
+Result<Value> delete_group(Call& call) {
+  const std::string name = call.text("thingGroupName");
+  const auto row = repository::find_group(call.tx, name);
+  if (!row) return row.error();
+  if (!*row) return Value::object();
+  if (const Status same = check_version(call, "Thing group", name, (**row).version); !same) return same.error();
+  const Status gone = repository::delete_group(call.tx, name, call.now);
+  if (!gone) return gone.error();
+  return Value::object();
 }
 
 // Whether the group is a child of `parent`, or with `recursive` any descendant.
@@ -264,6 +335,8 @@ std::vector<Operation> registry_operations() {
   const Member group{"thingGroupName", In::path, Kind::name, true};
   const Member max_results{"maxResults", In::query, Kind::integer, false, 1, page_max};
   const Member next_token{"nextToken", In::query, Kind::text, false, 1, 4096};
+  constexpr std::int64_t versions_max = std::numeric_limits<std::int64_t>::max();
+  const Member version{"expectedVersion", In::query, Kind::integer, false, 1, versions_max};
   const std::vector<Member> membership = {{"thingGroupName", In::body, Kind::name},
                                           {"thingGroupArn", In::body, Kind::text},
                                           {"thingName", In::body, Kind::name},
@@ -276,13 +349,18 @@ std::vector<Operation> registry_operations() {
         Right::write,
         {thing, {"thingTypeName", In::body, Kind::name}, {"attributePayload", In::body, Kind::any}}},
        create_thing},
-      {{"DescribeThing", "GET", "/things/{thingName}", Right::read, {thing}}, describe_thing},
-      {{"DeleteThing",
-        "DELETE",
+      {{"UpdateThing",
+        "PATCH",
         "/things/{thingName}",
         Right::write,
-        {thing, {"expectedVersion", In::query, Kind::integer, false, 1, std::numeric_limits<std::int64_t>::max()}}},
-       delete_thing},
+        {thing,
+         {"thingTypeName", In::body, Kind::name},
+         {"attributePayload", In::body, Kind::any},
+         {"removeThingType", In::body, Kind::boolean},
+         {"expectedVersion", In::body, Kind::integer, false, 1, versions_max}}},
+       update_thing},
+      {{"DescribeThing", "GET", "/things/{thingName}", Right::read, {thing}}, describe_thing},
+      {{"DeleteThing", "DELETE", "/things/{thingName}", Right::write, {thing, version}}, delete_thing},
       {{"ListThings",
         "GET",
         "/things",
@@ -303,6 +381,7 @@ std::vector<Operation> registry_operations() {
         Right::write,
         {group, {"parentGroupName", In::body, Kind::name}, {"thingGroupProperties", In::body, Kind::any}}},
        create_group},
+      {{"DeleteThingGroup", "DELETE", "/thing-groups/{thingGroupName}", Right::write, {group, version}}, delete_group},
       {{"DescribeThingGroup", "GET", "/thing-groups/{thingGroupName}", Right::read, {group}}, describe_group},
       {{"ListThingGroups",
         "GET",
@@ -326,7 +405,12 @@ std::vector<Operation> registry_operations() {
         Right::read,
         {thing, max_results, next_token}},
        list_groups_of_thing},
-      {{"DescribeEndpoint", "GET", "/endpoint", Right::read, {{"endpointType", In::query, Kind::text, false, 0, 128}}},
+      // Devices find MQTT here, and neither credentials of a cloud nor jobs.
+      {{"DescribeEndpoint",
+        "GET",
+        "/endpoint",
+        Right::read,
+        {{"endpointType", In::query, Kind::text, false, 0, 128, "iot:Data-ATS|iot:Data"}}},
        describe_endpoint},
   };
 }

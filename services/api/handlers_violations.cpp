@@ -94,6 +94,9 @@ Result<Value> list_events(Call& call) {
 Result<Value> put_verification(Call& call) {
   const Status done = repository::set_verification(call.tx, call.text("violationId"), call.text("verificationState"),
                                                    call.text("verificationStateDescription"), call.who.name, call.now);
+  // The operation declares no ResourceNotFoundException.
+  if (!done && done.error().code == ErrorCode::not_found)
+    return Error(ErrorCode::invalid_argument, "violationId: " + done.error().message);
   if (!done) return done.error();
   return Value::object();
 }

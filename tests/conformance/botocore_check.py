@@ -15,18 +15,18 @@ OF_THE_PROTOCOL = {"InvalidSignatureException", "UnrecognizedClientException", "
 class Checker:
     def __init__(self, client):
         self.problems = []
-        self.operations = set()
+        self.operations = set()  # that succeeded
         self.sent = defaultdict(set)  # members that some answer had, by the name of their structure
         client.meta.events.register("after-call.iot", self._after)
 
     def _after(self, http_response, parsed, model, **_):
-        self.operations.add(model.name)
         if http_response.status_code >= 300:
             code = parsed.get("Error", {}).get("Code")
             declared = {shape.name for shape in model.error_shapes}
             if code not in declared | OF_THE_PROTOCOL:
                 self._say(f"{model.name}: error {code} ({http_response.status_code}) is not among {sorted(declared)}")
             return
+        self.operations.add(model.name)
         body = json.loads(http_response.content) if http_response.content else {}
         if model.output_shape is None:
             if body:
