@@ -101,7 +101,8 @@ notifier: {{alertmanagers: ["{self.alertmanager}"]}}
     def write_env_file(self, pid):
         lines = ["# Source this file: `fleetward …` and `aws iot …` then work without flags."]
         lines += [f"export {name}={shlex.quote(str(value))}" for name, value in self.variables(pid).items()]
-        lines.append(f"export PATH={shlex.quote(str(self.fleetward.parent))}:{shlex.quote(str(ROOT / 'build/venv/bin'))}:\"$PATH\"")
+        # Ours last: the reader's own python3 and aws stay what they are.
+        lines.append(f"export PATH={shlex.quote(str(self.fleetward.parent))}:\"$PATH\":{shlex.quote(str(ROOT / 'build/venv/bin'))}")
         # It holds the administrator's token: for its owner alone, from the first byte on.
         with open(os.open(self.env_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
             out.write("\n".join(lines) + "\n")
@@ -168,14 +169,16 @@ def how_to_look_around(place, story):
   aws iot list-things --max-results 3
   curl --cacert "$CA_FILE" -H "Authorization: Bearer $FLEETWARD_TOKEN" "$FLEETWARD_API/v1/actions"
   curl -s "$METRICS_URL" | grep '^fleetward_'
-  amtool --alertmanager.url="$ALERTMANAGER_URL" alert query
+  curl -s "$CRL_URL" | openssl crl -inform DER -noout -text
+  openssl ocsp -issuer "$ISSUER_FILE" -cert "$DEVICES_DIR/{ATTACKED}/cert.pem" -url "$OCSP_URL" -CAfile "$CA_FILE"
 
-  # A report of your own, from a device that the simulator does not use; and then the same infection by hand:
+  # The same infection by hand, from a device that the simulator does not use: it is cut off, and a page goes out.
   fleetward things enrol mine --group cameras --out "$DEVICES_DIR"
   mosquitto_pub -h "$MQTT_HOST" -p "$MQTT_PORT" --cafile "$CA_FILE" --cert "$DEVICES_DIR/mine/cert.pem" \\
     --key "$DEVICES_DIR/mine/key.pem" -i mine -q 1 -t '$aws/things/mine/defender/metrics/json' \\
     -m '{{"hed":{{"rid":1,"v":"1.0"}},"met":{{"tp":{{"pts":[{{"pt":48101}}],"t":1}}}}}}'
   fleetward why mine
+  amtool --alertmanager.url="$ALERTMANAGER_URL" alert query
 
   ./dev demo --down                                      # stops it
 """)
@@ -248,8 +251,8 @@ def main():
     if processes.alive():
         print("demo: one is running already; `./dev demo --down` stops it", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGINT, stop_on_signal)
-    signal.signal(signal.SIGTERM, stop_on_signal)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: its terminal was closed
+        signal.signal(number, stop_on_signal)
     place = None
     code = 1
     keep = False
@@ -271,8 +274,8 @@ def main():
         print(f"demo: {error}\ndemo: logs are in {folder}", file=sys.stderr)
     finally:
         # From here on nothing may keep it from cleaning up, not even a second Ctrl-C.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         if not keep:
             killed = processes.stop_all()
             if killed:

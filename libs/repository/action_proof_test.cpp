@@ -18,8 +18,8 @@ class ProofTest : public ActionTest {
   }
   std::vector<std::string> steps(const std::string& id) {
     std::vector<std::string> out;
-    for (const auto& s : *in<std::vector<ActionStep>>([&](store::Transaction& tx) { return steps_of(tx, id); }))
-      out.push_back(s.step);
+    const auto all = in<std::vector<ActionStep>>([&](store::Transaction& tx) { return steps_of(tx, id); });
+    for (const auto& s : *all) out.push_back(s.step);
     return out;
   }
   bool waits(const std::string& id, const std::string& why) {

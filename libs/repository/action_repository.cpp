@@ -156,6 +156,20 @@ Action by_hand(const std::string& thing, const std::string& thing_id, fleet::Hol
   return a;
 }
 
+// One that a person began for this thing at this level, and that still holds it.
+Result<std::optional<Action>> held_by_hand(store::Transaction& tx, const std::string& thing,
+                                           const std::string& thing_id, fleet::HoldLevel level) {
+  const auto rows = tx.query(
+      "SELECT a.id FROM actions a JOIN holds h ON h.action=a.id WHERE a.thing=$1 AND a.level=$2 AND a.entry='' AND "
+      "h.thing_id=$3 AND a.state IN ('executing', 'verifying', 'in_effect') ORDER BY a.created_ms DESC LIMIT 1",
+      {thing, std::string(to_string(level)), thing_id});
+  if (!rows) return rows.error();
+  if (rows->empty()) return std::optional<Action>();
+  auto action = get_action(tx, rows->at(0).text(0));
+  if (!action) return action.error();
+  return std::optional(std::move(*action));
+}
+
 Result<Action> begin_by_hand(store::Transaction& tx, Action a, Instant now) {
   auto groups = all_groups_of(tx, a.thing);
   if (!groups) return groups.error();
@@ -214,6 +228,9 @@ Status reconsider_waiting(store::Transaction& tx, const Policy& policy, Instant 
 Result<Action> act_by_hand(store::Transaction& tx, const std::string& thing, const std::string& thing_id,
                            fleet::HoldLevel level, const std::string& reason, const std::string& actor, Millis lease,
                            Instant now) {
+  auto standing = held_by_hand(tx, thing, thing_id, level);
+  if (!standing) return standing.error();
+  if (*standing) return std::move(**standing);
   Action a = by_hand(thing, thing_id, level, reason, actor, now);
   a.id = crypto::id_from("action", "by-hand", actor, thing, std::string(to_string(level)), std::to_string(to_ms(now)));
   a.lease_end = now + lease;

@@ -38,7 +38,8 @@ Result<std::vector<fleet::Action>> waiting_for_canary(store::Transaction& tx, st
 // Asks the governor again for them.
 Status reconsider_waiting(store::Transaction& tx, const Policy& policy, Instant now);
 
-// A person's own action; it begins at once. `approver` has the right to.
+// A person's own action; it begins at once, or is the one at that level that a person began and that still holds the
+// thing. The caller has seen to it that `actor` may.
 Result<fleet::Action> act_by_hand(store::Transaction& tx, const std::string& thing, const std::string& thing_id,
                                   fleet::HoldLevel level, const std::string& reason, const std::string& actor,
                                   Millis lease, Instant now);

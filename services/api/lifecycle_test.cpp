@@ -284,6 +284,10 @@ TEST_F(LifecycleTest, EnrolIsIdempotentAndRefusedWhileHeld) {
   const Answer held =
       call_as(operator_, "POST", "/v1/things/cam-1/quarantine", R"({"reason":"lost","level":"restrict"})");
   EXPECT_EQ(held.body["state"], "executing");
+  EXPECT_EQ(
+      call_as(operator_, "POST", "/v1/things/cam-1/quarantine", R"({"reason":"lost","level":"restrict"})").body["id"],
+      held.body["id"])
+      << "asked twice, done once";
   const Value again = {{"csr", *pki::make_signing_request(*crypto::PrivateKey::generate(), "x")}};
   const Answer refused = call("POST", "/v1/things/cam-1/enrol", json::dump(again));
   EXPECT_EQ(refused.body["code"], "failed_precondition");
