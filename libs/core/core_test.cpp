@@ -97,8 +97,10 @@ TEST(Fault, IsArmedUntilItIsDisarmed) {
   fault::arm("core.test");
   EXPECT_TRUE(fault::is_armed("core.test"));
   EXPECT_FALSE(fault::is_armed("core.other"));
+  EXPECT_THAT(fault::armed(), ::testing::ElementsAre("core.test"));
   fault::disarm("core.test");
   EXPECT_FALSE(fault::is_armed("core.test"));
+  EXPECT_THAT(fault::armed(), ::testing::IsEmpty());
 }
 #endif
 

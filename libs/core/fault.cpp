@@ -49,6 +49,15 @@ bool is_armed(std::string_view name) {
   return false;
 }
 
+std::vector<std::string> armed() {
+  Points& p = points();
+  if (!p.any) return {};
+  const std::lock_guard lock(p.mutex);
+  std::vector<std::string> names;
+  for (const auto& [name, left] : p.passages_left) names.push_back(name);
+  return names;
+}
+
 void arm(std::string_view name) {
   const std::lock_guard lock(points().mutex);
   points().passages_left.insert_or_assign(std::string(name), 0);

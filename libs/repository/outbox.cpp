@@ -53,6 +53,14 @@ Result<bool> is_untouched(store::Transaction& tx) {
   return rows->empty();
 }
 
+Result<bool> has_published(store::Transaction& tx) {
+  const auto rows = tx.query(
+      "SELECT 1 FROM outbox_latest WHERE (topic, key, version) NOT IN (SELECT topic, key, version FROM outbox) LIMIT "
+      "1");
+  if (!rows) return rows.error();
+  return !rows->empty();
+}
+
 Result<bool> is_unpublished(store::Transaction& tx, std::string_view topic, std::string_view key) {
   const auto rows =
       tx.query("SELECT 1 FROM outbox WHERE topic=$1 AND key=$2 LIMIT 1", {std::string(topic), std::string(key)});

@@ -30,6 +30,9 @@ Status publish(store::Transaction& tx, const OutboxMessage& message);
 // Whether this store has never said anything on the bus: new, or put in the place of one that is lost.
 Result<bool> is_untouched(store::Transaction& tx);
 
+// Whether the newest of some key has left the outbox: a bus that holds nothing beside this store has lost it.
+Result<bool> has_published(store::Transaction& tx);
+
 // Whether a record of this key waits in the outbox still: nobody can have read it on the bus.
 Result<bool> is_unpublished(store::Transaction& tx, std::string_view topic, std::string_view key);
 

@@ -117,6 +117,15 @@ Result<std::vector<ThingRow>> list_things(store::Transaction& tx, const ThingFil
   return out;
 }
 
+Result<std::string> tell_things(store::Transaction& tx, const std::string& after, std::int64_t limit, Instant now) {
+  const auto things = list_things(tx, {}, after, limit);
+  if (!things) return things.error();
+  for (const ThingRow& thing : *things) {
+    if (const Status told = publish_fact(tx, thing, false, now); !told) return told.error();
+  }
+  return things->empty() ? std::string() : things->back().name;
+}
+
 Status update_thing(store::Transaction& tx, const std::string& name, const std::string& thing_type,
                     const Attributes& attributes, Instant now) {
   const auto changed = tx.execute("UPDATE things SET version = version + 1, thing_type=$2, attributes=$3 WHERE name=$1",

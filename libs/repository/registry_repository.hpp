@@ -48,6 +48,9 @@ struct ThingFilter {
 // By name, those after `after`.
 Result<std::vector<ThingRow>> list_things(store::Transaction& tx, const ThingFilter& filter, const std::string& after,
                                           std::int64_t limit);
+// Detectors hear again how things are: the next `limit` by name after `after`. For a bus that lost what it was told.
+// The last one's name; empty: there are no more.
+Result<std::string> tell_things(store::Transaction& tx, const std::string& after, std::int64_t limit, Instant now);
 // It is there. Its version rises.
 Status update_thing(store::Transaction& tx, const std::string& name, const std::string& thing_type,
                     const Attributes& attributes, Instant now);

@@ -126,6 +126,41 @@ TEST_F(RegistryTest, EachChangeOfAThingIsToldInOrder) {
   }
 }
 
+TEST_F(RegistryTest, ThingsAreToldAgainPageByPage) {
+  ASSERT_TRUE(make_group("top").ok());
+  ASSERT_TRUE(make_group("low", "top").ok());
+  for (const std::string name : {"a", "b", "c", "gone"}) ASSERT_TRUE(make_thing(name, "id-" + name).ok());
+  ASSERT_TRUE(put_in("low", "c").ok());
+  ASSERT_TRUE(change([&](Tx& tx) { return delete_thing(tx, "gone", now_); }).ok());
+  const std::size_t before = said(fleet::topic::devices).size();
+  std::vector<std::string> pages;
+  do {
+    const auto last =
+        in_store<std::string>([&](Tx& tx) { return tell_things(tx, pages.empty() ? "" : pages.back(), 2, now_); });
+    ASSERT_TRUE(last.ok());
+    pages.push_back(*last);
+  } while (!pages.back().empty());
+  EXPECT_THAT(pages, ElementsAre("b", "c", ""));
+  const std::vector<Said> all = said(fleet::topic::devices);
+  ASSERT_EQ(all.size(), before + 3);
+  EXPECT_EQ(all[before].key, "a");
+  EXPECT_EQ(all[before].version, 2) << "newer than what a detector may know";
+  EXPECT_EQ(last_fact(), (fleet::RegistryFact{"c", "id-c", 3, false, "cam", "", {"low", "top"}}));
+}
+
+TEST_F(RegistryTest, WhatHasLeftTheOutboxWasPublished) {
+  const auto published = [&] { return *in_store<bool>([](Tx& tx) { return has_published(tx); }); };
+  EXPECT_FALSE(published());
+  ASSERT_TRUE(make_thing("a", "id-a").ok());
+  ASSERT_TRUE(make_thing("b", "id-b").ok());
+  EXPECT_FALSE(published()) << "both wait";
+  ASSERT_TRUE(change([](Tx& tx) -> Status {
+                const auto gone = tx.execute("DELETE FROM outbox WHERE key='b'", {});
+                return gone.ok() ? Status() : Status(gone.error());
+              }).ok());
+  EXPECT_TRUE(published());
+}
+
 TEST_F(RegistryTest, AThingMadeAnewInheritsNothing) {
   ASSERT_TRUE(make_group("g").ok());
   ASSERT_TRUE(make_thing("a", "first").ok());

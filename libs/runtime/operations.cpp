@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "core/fault.hpp"
+
 namespace fleetward::runtime {
 namespace {
 
@@ -11,6 +13,7 @@ http::Response readiness_response(const Modules& modules) {
     body += module.ready ? fmt::format("{}: ready\n", module.name)
                          : fmt::format("{}: not ready: {}\n", module.name, printable(module.reason));
   }
+  for (const std::string& name : fault::armed()) body += fmt::format("fault point armed: {}\n", printable(name));
   const bool ready = modules.is_ready();
   return http::text_response(ready ? 200 : 503, (ready ? "ready\n" : "not ready\n") + body);
 }

@@ -7,6 +7,7 @@
 #include <future>
 
 #include "async/scope.hpp"
+#include "core/fault.hpp"
 #include "http/client.hpp"
 
 namespace fleetward::runtime {
@@ -60,6 +61,12 @@ TEST_F(Operations, TellsLifeReadinessAndMetrics) {
   EXPECT_THAT(waiting.body, HasSubstr("gateway: not ready: reading\\x0atables"));
   ready_ = true;
   EXPECT_EQ(get("/readyz").status, 200);
+#ifdef FLEETWARD_FAULT_POINTS
+  EXPECT_THAT(get("/readyz").body, testing::Not(HasSubstr("fault")));
+  fault::arm("runtime.test");
+  EXPECT_THAT(get("/readyz").body, HasSubstr("fault point armed: runtime.test"));
+  fault::disarm("runtime.test");
+#endif
   const http::Response metrics = get("/metrics");
   EXPECT_THAT(metrics.body, HasSubstr("fleetward_test_total 3"));
   ASSERT_NE(http::find_header(metrics.headers, "Content-Type"), nullptr);

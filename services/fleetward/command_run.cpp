@@ -1,6 +1,7 @@
 // run ROLE...|all, and config: the server process, and its settings.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <cstdlib>
 
 #include "config/suggest.hpp"
+#include "core/fault.hpp"
 #include "core/text.hpp"
 #include "log/log.hpp"
 #include "runtime/signals.hpp"
@@ -90,6 +92,10 @@ ExitCode run_run(Invocation& invocation) {
     return ExitCode::ok;
   }
   configure_log(settings.log);
+  if (const std::vector<std::string> faults = fault::armed(); !faults.empty()) {
+    log::warn("fault_points_armed", {{"names", fmt::format("{}", fmt::join(faults, ", "))}});
+  }
+  umask(077);  // log and store hold what nobody else may read, whoever owns the folder
   runtime::Signals signals;
   auto process = std::make_unique<Process>(settings);
   // Before the roles read the files: a change in between is then seen as one.
@@ -97,7 +103,8 @@ ExitCode run_run(Invocation& invocation) {
                          [&process](respond::Playbook changed) { process->set_playbook(std::move(changed)); });
   TlsWatch tls =
       watch_tls(settings, *roles, [&process](const net::TlsMaterial& changed) { return process->set_tls(changed); });
-  const Process::StartOptions options{.accept_empty_store = invocation.has("accept-empty-store")};
+  const Process::StartOptions options{.accept_empty_store = invocation.has("accept-empty-store"),
+                                      .accept_empty_log = invocation.has("accept-empty-log")};
   if (const Status started = process->start(*roles, options); !started) return invocation.fail(started.error());
   const int signal = serve(*process, signals, playbook, tls);
   log::info("signal", {{"number", signal}});
@@ -137,7 +144,8 @@ Command run_command() {
           .options = {{"config", "FILE", "YAML file of settings"},
                       {"check-config", "", "only check the settings, and tell every problem"},
                       {"print-config", "", "only print the settings that are in force, as YAML; secrets are masked"},
-                      {"accept-empty-store", "", "begin anew where the store was lost beside a log that was not"}},
+                      {"accept-empty-store", "", "begin anew where the store was lost beside a log that was not"},
+                      {"accept-empty-log", "", "go on where the log was lost beside a store that was not"}},
           .arguments_min = 1,
           .arguments_max = 16,
           .takes_settings = true,

@@ -128,17 +128,37 @@ void examine_topics(Database& bus, const Settings& settings, Findings& findings)
       fmt::format("set fleetward.partitions to {}: it is fixed once the installation exists", **partitions));
 }
 
-// Without a file the store has said nothing, too.
-void examine_pair(Database* store, Database& bus, Findings& findings) {
-  const auto said = store == nullptr ? Result<std::optional<std::int64_t>>(std::optional<std::int64_t>())
-                                     : number(*store, "SELECT count(*) FROM outbox_latest");
-  const auto heard = number(
-      bus,
+// 0 without a file, and in one that has no such table yet: `table` is what `sql` reads.
+Result<std::int64_t> count(Database* db, std::string_view table, std::string_view sql) {
+  if (db == nullptr) return 0;
+  const auto tables = number(*db, fmt::format("SELECT count(*) FROM sqlite_schema WHERE name='{}'", table));
+  if (!tables) return tables.error();
+  if (tables->value_or(0) == 0) return 0;
+  const auto counted = number(*db, sql);
+  if (!counted) return counted.error();
+  return counted->value_or(0);
+}
+
+// Each is null where there is no file.
+void examine_pair(Database* store, Database* bus, Findings& findings) {
+  const auto said = count(store, "outbox_latest", "SELECT count(*) FROM outbox_latest");
+  const auto left =
+      count(store, "outbox",
+            "SELECT EXISTS (SELECT 1 FROM outbox_latest WHERE (topic, key, version) NOT IN (SELECT topic, key, version "
+            "FROM outbox))");
+  const auto decisions = count(
+      bus, "ends",
       fmt::format("SELECT sum(e.next_offset) FROM ends e JOIN topics t ON t.id = e.topic WHERE t.name IN ('{}', '{}', "
                   "'{}')",
                   fleet::topic::access, fleet::topic::certificates, fleet::topic::rules));
-  if (!said || !heard) return;
-  if (said->value_or(0) == 0 && heard->value_or(0) > 0) {
+  const auto records = count(bus, "ends", "SELECT sum(next_offset) FROM ends");
+  if (!said || !left || !decisions || !records) return;
+  if (*left > 0 && *records == 0) {
+    findings.fail("store and log", "the log is empty, the store is not: bus.db was lost",
+                  "put DATA_DIR/bus back from a backup; or, knowingly, start once with --accept-empty-log: reports, "
+                  "violations not yet decided on and what detectors knew of each device are then gone");
+  }
+  if (*said == 0 && *decisions > 0) {
     findings.fail("store and log", "the store is empty, the log is not: store.db was lost",
                   "put DATA_DIR/store back from a backup; or, knowingly, start once with --accept-empty-store");
   }
@@ -156,7 +176,10 @@ void examine_backends(const Settings& settings, bool is_running, Instant now, Fi
   }
   std::optional<Database> bus = open_whole("log", bus_path(folder), is_running, findings);
   if (bus) examine_topics(*bus, settings, findings);
-  if (bus && (store || !file_exists(store_path(folder)))) examine_pair(store ? &*store : nullptr, *bus, findings);
+  // What is there but cannot be read says nothing of the other.
+  if ((store || !file_exists(store_path(folder))) && (bus || !file_exists(bus_path(folder)))) {
+    examine_pair(store ? &*store : nullptr, bus ? &*bus : nullptr, findings);
+  }
 }
 
 }  // namespace fleetward::program

@@ -10,6 +10,7 @@
 #include "fleet/topics.hpp"
 #include "repository/migrations.hpp"
 #include "repository/outbox.hpp"
+#include "repository/registry_repository.hpp"
 #include "services/fleetward/files.hpp"
 #include "store/sqlite_store.hpp"
 
@@ -17,6 +18,7 @@ namespace fleetward::program {
 namespace {
 
 constexpr std::int64_t ms_per_day = 86'400'000;
+constexpr std::int64_t things_told_max = 500;  // in one transaction
 
 std::vector<bus::TopicSpec> topic_specs(std::int64_t partitions) {
   std::vector<bus::TopicSpec> specs;
@@ -29,48 +31,60 @@ std::vector<bus::TopicSpec> topic_specs(std::int64_t partitions) {
   return specs;
 }
 
-// How many records topics that only a store's outbox feeds have had, by topic.
-async::Task<void> count_decisions(bus::Bus& bus, async::Scheduler& scheduler,
-                                  std::promise<Result<std::map<std::string, std::int64_t>>>& out) {
-  std::map<std::string, std::int64_t> counts;
-  for (const std::string_view topic : {fleet::topic::access, fleet::topic::certificates, fleet::topic::rules}) {
-    const auto ranges = co_await bus.ranges(scheduler, std::string(topic));
+using Counts = std::map<std::string, std::int64_t>;
+
+async::Task<void> count_records(bus::Bus& bus, async::Scheduler& scheduler, std::vector<std::string> topics,
+                                std::promise<Result<Counts>>& out) {
+  Counts counts;
+  for (const std::string& topic : topics) {
+    const auto ranges = co_await bus.ranges(scheduler, topic);
     if (!ranges) {
       out.set_value(ranges.error());
       co_return;
     }
-    for (const bus::PartitionRange& range : *ranges) counts[std::string(topic)] += range.end;
+    for (const bus::PartitionRange& range : *ranges) counts[topic] += range.end;
   }
   out.set_value(std::move(counts));
 }
 
-Result<bool> is_untouched(store::Store& store) {
+// How many records topics have ever had, by topic.
+Result<Counts> records_of(bus::Bus& bus, async::Scheduler& scheduler, std::vector<std::string> topics) {
+  std::promise<Result<Counts>> answer;
+  async::Scope scope(scheduler, "count-records");
+  scope.spawn("count", count_records(bus, scheduler, std::move(topics), answer));
+  Result<Counts> counts = answer.get_future().get();
+  scope.join(Millis(1'000));
+  return counts;
+}
+
+// One transaction, waited for.
+template <class T, class Work>
+Result<T> in_store(store::Store& store, Work work) {
   std::promise<Status> done;
-  bool untouched = false;
+  T out{};
   store.run(
-      [&untouched](store::Transaction& tx) -> Status {
-        const Result<bool> answer = repository::is_untouched(tx);
+      [&out, &work](store::Transaction& tx) -> Status {
+        Result<T> answer = work(tx);
         if (!answer) return answer.error();
-        untouched = *answer;
+        out = std::move(*answer);
         return {};
       },
       [&done](const Status& status) { done.set_value(status); });
   const Status ran = done.get_future().get();
   if (!ran) return ran.error();
-  return untouched;
+  return out;
 }
 
 }  // namespace
 
 Status refuse_lost_store(Backends& backends, async::Scheduler& scheduler) {
-  const Result<bool> untouched = is_untouched(*backends.store);
+  const Result<bool> untouched = in_store<bool>(*backends.store, repository::is_untouched);
   if (!untouched) return untouched.error();
   if (!*untouched) return {};
-  std::promise<Result<std::map<std::string, std::int64_t>>> answer;
-  async::Scope scope(scheduler, "lost-store");
-  scope.spawn("count", count_decisions(*backends.bus, scheduler, answer));
-  const auto counts = answer.get_future().get();
-  scope.join(Millis(1'000));
+  // Only a store's outbox feeds these.
+  const auto counts = records_of(
+      *backends.bus, scheduler,
+      {std::string(fleet::topic::access), std::string(fleet::topic::certificates), std::string(fleet::topic::rules)});
   if (!counts) return counts.error();
   std::string found;
   for (const auto& [topic, count] : *counts) {
@@ -84,6 +98,38 @@ Status refuse_lost_store(Backends& backends, async::Scheduler& scheduler) {
                   "--accept-empty-store; things, groups, profiles, actions and incidents are then gone, while holds "
                   "and certificates in the log stay in force at the gateways",
                   found)};
+}
+
+Result<bool> is_log_lost(Backends& backends, async::Scheduler& scheduler) {
+  std::vector<std::string> topics;
+  for (const fleet::TopicInfo& info : fleet::all_topics) topics.emplace_back(info.name);
+  const auto counts = records_of(*backends.bus, scheduler, std::move(topics));
+  if (!counts) return counts.error();
+  for (const auto& [topic, count] : *counts) {
+    if (count > 0) return false;
+  }
+  return in_store<bool>(*backends.store, repository::has_published);
+}
+
+Error lost_log() {
+  return {ErrorCode::failed_precondition,
+          "the log is empty, but the store has published to it: bus.db was deleted or replaced.\n"
+          "Put DATA_DIR/bus back from a backup. To go on without it, knowingly: start once with --accept-empty-log; "
+          "reports, violations that were not yet decided on, notifications that were not yet sent and what detectors "
+          "knew of each device (baselines, open alarms) are then gone, while things and their groups, profiles, holds "
+          "and certificates are published again from the store"};
+}
+
+Status tell_lost_log(Backends& backends, Instant now) {
+  std::string after;
+  do {
+    auto last = in_store<std::string>(*backends.store, [&after, now](store::Transaction& tx) {
+      return repository::tell_things(tx, after, things_told_max, now);
+    });
+    if (!last) return last.error();
+    after = std::move(*last);
+  } while (!after.empty());
+  return {};
 }
 
 std::string bus_path(const std::string& data_dir) { return data_dir + "/bus/bus.db"; }

@@ -34,4 +34,12 @@ Result<Backends> open_backends(const InstallationSettings& settings, metrics::Re
 // `scheduler`'s.
 Status refuse_lost_store(Backends& backends, async::Scheduler& scheduler);
 
+// Whether the log holds nothing at all beside a store whose outbox has been published: bus.db was lost. Waits likewise.
+Result<bool> is_log_lost(Backends& backends, async::Scheduler& scheduler);
+// What to say of it where it was not accepted.
+Error lost_log();
+// Into the outbox, before its relay runs: the registry's fact of every thing, which only the log had. (The relay writes
+// rules, holds and certificates again by itself.) A crash in between leaves the log lost. Waits.
+Status tell_lost_log(Backends& backends, Instant now);
+
 }  // namespace fleetward::program

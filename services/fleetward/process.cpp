@@ -47,13 +47,23 @@ Status Process::add_roles(const std::vector<std::string>& roles) {
   return {};
 }
 
+Status Process::check_pair(const StartOptions& options) {
+  if (!options.accept_empty_store) {
+    if (const Status whole = refuse_lost_store(backends_, control_loop_); !whole) return whole;
+  }
+  const Result<bool> lost = is_log_lost(backends_, control_loop_);
+  if (!lost) return lost.error();
+  if (!*lost) return {};
+  if (!options.accept_empty_log) return lost_log();
+  log::warn("empty_log_accepted");
+  return tell_lost_log(backends_, control_loop_.now());
+}
+
 Status Process::start(const std::vector<std::string>& roles, StartOptions options) {
   Result<Backends> opened = open_backends(settings_.installation, metrics_);
   if (!opened) return opened.error();
   backends_ = std::move(*opened);
-  if (!options.accept_empty_store) {
-    if (const Status whole = refuse_lost_store(backends_, control_loop_); !whole) return whole;
-  }
+  if (const Status whole = check_pair(options); !whole) return whole;
   // After the backends: a second process on this folder hears of the first one, not of its ports.
   if (const Status free = await_ports(listen_places(settings_, roles), options.ports_limit); !free) return free;
   add_relay();

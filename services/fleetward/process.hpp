@@ -57,6 +57,7 @@ class Process {
 
   struct StartOptions {
     bool accept_empty_store = false;  // a store that was lost is begun anew, knowingly
+    bool accept_empty_log = false;    // likewise a log
     Millis ports_limit{5'000};        // how long a predecessor may still hold our ports
   };
 
@@ -78,6 +79,8 @@ class Process {
   void set_tls_facts(std::optional<Instant> not_after, bool stale);
 
  private:
+  // Both files are of one installation, or it was accepted that one was lost.
+  Status check_pair(const StartOptions& options);
   Status add_roles(const std::vector<std::string>& roles);
   void add_relay();
 

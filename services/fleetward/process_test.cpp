@@ -14,9 +14,12 @@
 
 #include "bus/embedded_bus.hpp"
 #include "fleet/topics.hpp"
+#include "repository/outbox.hpp"
+#include "repository/registry_repository.hpp"
 #include "services/fleetward/api_client.hpp"
 #include "services/fleetward/commands.hpp"
 #include "services/fleetward/ports.hpp"
+#include "store/test_run.hpp"
 
 namespace fleetward::program {
 namespace {
@@ -170,6 +173,48 @@ TEST_F(ProcessTest, AStoreThatWasLostIsNotBegunAnewByItself) {
     EXPECT_TRUE(wait_until_ready(process));
     EXPECT_TRUE(process.stop());
   }
+}
+
+TEST_F(ProcessTest, ALogThatWasLostIsNotGoneOnWithoutByItself) {
+  init();
+  const auto with_store = [this](const std::function<Status(store::Transaction&)>& work) {
+    metrics::Registry metrics;
+    auto store = open_store(settings_.installation, metrics);
+    ASSERT_TRUE(store.ok()) << store.error().message;
+    const Status done =
+        store::run_and_wait<void>(**store, [&](store::Transaction& tx) -> Result<void> { return work(tx); });
+    ASSERT_TRUE(done) << done.error().message;
+  };
+  const auto serve_once = [this](Process::StartOptions options) {
+    Process process(settings_);
+    const Status started = process.start(roles_, options);
+    ASSERT_TRUE(started) << started.error().message;
+    EXPECT_TRUE(wait_until_ready(process));
+    EXPECT_TRUE(process.stop());
+  };
+  with_store([](store::Transaction& tx) -> Status {
+    const auto made = repository::create_thing(tx, "cam-1", "id-1", "cam", {}, instant_from_ms(1));
+    return made.ok() ? Status() : Status(made.error());
+  });
+  serve_once({});  // a log that is new and was told nothing yet was not lost
+  std::filesystem::remove_all(folder_ + "/bus");
+  {
+    Process process(settings_);
+    const Status started = process.start(roles_, {.accept_empty_store = true});
+    ASSERT_FALSE(started);
+    EXPECT_EQ(started.error().code, ErrorCode::failed_precondition);
+    EXPECT_THAT(started.error().message, HasSubstr("violations that were not yet decided on"));
+    EXPECT_THAT(started.error().message, HasSubstr("--accept-empty-log"));
+  }
+  serve_once({.accept_empty_log = true});
+  serve_once({});  // asked for once, it is not asked for again
+  with_store([](store::Transaction& tx) -> Status {
+    const auto next = repository::next_version(tx, fleet::topic::devices, "cam-1");
+    EXPECT_TRUE(next.ok() && *next == 3) << "told again, once";
+    const auto published = repository::has_published(tx);
+    EXPECT_TRUE(published.ok() && *published);
+    return {};
+  });
 }
 
 }  // namespace
