@@ -1,4 +1,4 @@
-// What every store promises.
+// What every store promises, over every backend.
 #include "store/store.hpp"
 
 #include <gmock/gmock.h>
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <future>
+#include <optional>
 
 #include "contract/temp_folder.hpp"
 #include "store/sqlite_store.hpp"
@@ -22,14 +23,27 @@ using ::testing::SizeIs;
 const std::vector<store::Migration> migrations = {
     {1, "things", "CREATE TABLE things(name TEXT PRIMARY KEY, n BIGINT NOT NULL)"}};
 
-class StoreTest : public ::testing::Test {
+enum class Backend { memory, sqlite };
+
+std::string name_of(const ::testing::TestParamInfo<Backend>& info) {
+  return info.param == Backend::memory ? "memory" : "sqlite";
+}
+
+class StoreTest : public ::testing::TestWithParam<Backend> {
  protected:
   void SetUp() override {
     open();
+    ASSERT_NE(store_, nullptr);
     ASSERT_TRUE(store_->migrate(migrations).ok());
   }
+  void TearDown() override {
+    if (thread_) thread_->stop();
+    store_.reset();
+  }
   void open() {
-    auto opened = store::open_sqlite_store(folder_ / "store/store.db", metrics_);
+    if (GetParam() == Backend::memory) thread_.emplace("contract store");
+    auto opened = GetParam() == Backend::memory ? store::open_memory_store(*thread_, metrics_)
+                                                : store::open_sqlite_store(folder_ / "store/store.db", metrics_);
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     store_ = std::move(*opened);
   }
@@ -53,10 +67,18 @@ class StoreTest : public ::testing::Test {
 
   TempFolder folder_;
   metrics::Registry metrics_;
+  std::optional<async::LoopThread> thread_;  // the memory store's; the other one has its own
   std::unique_ptr<store::Store> store_;
 };
 
-TEST_F(StoreTest, CommitsWhenGoodAndRollsBackWhenNot) {
+INSTANTIATE_TEST_SUITE_P(Backends, StoreTest, ::testing::Values(Backend::memory, Backend::sqlite), name_of);
+
+// Only of the backend with a file: what is in memory ends with its process, so it has nothing to survive with.
+class StoreFileTest : public StoreTest {};
+
+INSTANTIATE_TEST_SUITE_P(Backends, StoreFileTest, ::testing::Values(Backend::sqlite), name_of);
+
+TEST_P(StoreTest, CommitsWhenGoodAndRollsBackWhenNot) {
   EXPECT_TRUE(run([](Transaction& tx) { return put(tx, "a", 1); }).ok());
   const Status failed = run([](Transaction& tx) -> Status {
     if (const Status s = put(tx, "b", 2); !s) return s;
@@ -66,13 +88,13 @@ TEST_F(StoreTest, CommitsWhenGoodAndRollsBackWhenNot) {
   EXPECT_EQ(count(), 1);
 }
 
-TEST_F(StoreTest, UniquenessHasItsOwnCode) {
+TEST_P(StoreTest, UniquenessHasItsOwnCode) {
   EXPECT_TRUE(run([](Transaction& tx) { return put(tx, "a", 1); }).ok());
   EXPECT_EQ(run([](Transaction& tx) { return put(tx, "a", 2); }).error().code, ErrorCode::already_exists);
   EXPECT_EQ(run([](Transaction& tx) { return put(tx, "b", 1); }).ok(), true);
 }
 
-TEST_F(StoreTest, ParametersGoByNumberAndTextIsNeverSql) {
+TEST_P(StoreTest, ParametersGoByNumberAndTextIsNeverSql) {
   EXPECT_TRUE(run([](Transaction& tx) { return put(tx, "x'); DROP TABLE things; --", 1); }).ok());
   EXPECT_TRUE(
       run([](Transaction& tx) -> Status {
@@ -85,7 +107,7 @@ TEST_F(StoreTest, ParametersGoByNumberAndTextIsNeverSql) {
   EXPECT_EQ(count(), 1);
 }
 
-TEST_F(StoreTest, AMissingValueIsAnErrorNotNull) {
+TEST_P(StoreTest, AMissingValueIsAnErrorNotNull) {
   const Status refused = run([](Transaction& tx) -> Status {
     const auto put = tx.execute("INSERT INTO things(name, n) VALUES($1, $2)", {std::string("a")});
     return put.ok() ? Status() : Status(put.error());
@@ -95,7 +117,7 @@ TEST_F(StoreTest, AMissingValueIsAnErrorNotNull) {
   EXPECT_EQ(count(), 0);
 }
 
-TEST_F(StoreTest, MoreRowsThanAreReadAtOnceAreAnError) {
+TEST_P(StoreTest, MoreRowsThanAreReadAtOnceAreAnError) {
   const Status refused = run([](Transaction& tx) -> Status {
     const auto rows =
         tx.query("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n <= $1) SELECT n FROM c",
@@ -106,7 +128,7 @@ TEST_F(StoreTest, MoreRowsThanAreReadAtOnceAreAnError) {
   EXPECT_EQ(refused.error().code, ErrorCode::resource_exhausted);
 }
 
-TEST_F(StoreTest, NotifiesOnlyAfterACommit) {
+TEST_P(StoreTest, NotifiesOnlyAfterACommit) {
   async::LoopThread loop("listener");
   {
     async::Scope scope(loop, "test");
@@ -133,7 +155,7 @@ TEST_F(StoreTest, NotifiesOnlyAfterACommit) {
   }
 }
 
-TEST_F(StoreTest, AnOlderProgramRefusesANewerSchema) {
+TEST_P(StoreTest, AnOlderProgramRefusesANewerSchema) {
   auto newer = migrations;
   newer.push_back({2, "more", "CREATE TABLE more(a BIGINT)"});
   ASSERT_TRUE(store_->migrate(newer).ok());
@@ -141,7 +163,7 @@ TEST_F(StoreTest, AnOlderProgramRefusesANewerSchema) {
   EXPECT_EQ(store_->migrate(migrations).error().code, ErrorCode::failed_precondition);
 }
 
-TEST_F(StoreTest, AFailedMigrationLeavesNothing) {
+TEST_P(StoreTest, AFailedMigrationLeavesNothing) {
   auto broken = migrations;
   broken.push_back({2, "broken", "CREATE TABLE half(a BIGINT); CREATE TABLE things(a BIGINT)"});
   EXPECT_FALSE(store_->migrate(broken).ok());
@@ -151,7 +173,7 @@ TEST_F(StoreTest, AFailedMigrationLeavesNothing) {
                }).ok());
 }
 
-TEST_F(StoreTest, WhatWasCommittedSurvivesKillNine) {
+TEST_P(StoreFileTest, WhatWasCommittedSurvivesKillNine) {
   store_.reset();
   int pipe_ends[2];
   ASSERT_EQ(::pipe(pipe_ends), 0);

@@ -1,7 +1,10 @@
 """A compromised device is caught, cut off, proven off, paged, and, after approval, revoked. Nobody else is touched."""
+import json
+
 import pytest
 
-from harness import publish, report, run, wait_for
+from bus_file import records, report_id, reports
+from harness import ACCOUNT, REGION, publish, report, run, wait_for
 from pager import seconds_left
 
 PROFILE = {
@@ -88,15 +91,49 @@ def test_release_lets_the_device_back_and_resolves_its_page(path):
     assert path.incident_of("cam-2")["state"] == "closed"
 
 
+def targets_in_force(server, profile, thing):
+    """Of the profile, in the rules that the last mark of the thing's partition names: they judge what is appended after it."""
+    devices = records(server, "fleetward.devices")
+    partition = next(r.partition for r in devices if r.key == thing)
+    marks = [json.loads(r.value) for r in devices if r.partition == partition and r.kind == "mark"]
+    assert marks, "no rules are in force yet"
+    manifest = next(r.data for r in records(server, "fleetward.rules") if r.key == f"manifest/{marks[-1]['manifest']}")
+    return [target for entry in manifest["profiles"] if entry["profile"] == profile for target in entry["targets"]]
+
+
+def wait_applied(server, thing, number):
+    """Until the detector has applied all reports on the bus, the thing's with this number among them."""
+    written = wait_for("the report on the bus", lambda: (
+        found := reports(server)) and any(r.key == thing and report_id(r) == number for r in found) and found)
+    applied = 'fleetward_detector_records{outcome="report_applied"}'
+    wait_for("the detector to have applied it", lambda: server.metrics()[applied] == len(written))
+
+
+def alarms_by_report(server, thing):
+    """The id of the report that decided each event of the thing on the bus, in the order in which they were decided."""
+    at = {(r.partition, r.offset): report_id(r) for r in reports(server)}
+    events = [r.data for r in records(server, "fleetward.violations") if r.key == thing]
+    return [(at[e["partition"], e["offset"]], e["violationEventType"]) for e in events]
+
+
 def test_what_was_detached_raises_nothing_and_raises_again_when_attached(path):
+    target = ("--security-profile-name", "calm", "--security-profile-target-arn", f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/calm")
     path.enrol("calm-1", group="calm")
     path.request("PUT", "/v1/profiles/calm", dict(PROFILE, targets=["group/calm"]))
     wait_for("first report", lambda: publish(path, "calm-1", report(1), check=False).returncode == 0)
-    path.request("PUT", "/v1/profiles/calm", dict(PROFILE, targets=[]))
+    wait_for("the rules with it", lambda: targets_in_force(path, "calm", "calm-1") == ["group/calm"])
+
+    path.aws("detach-security-profile", *target)
+    wait_for("the rules without it", lambda: targets_in_force(path, "calm", "calm-1") == [])
     publish(path, "calm-1", report(2, ports=(22, 23)))
-    publish(path, "cam-3", report(5, ports=(22, 23)))  # a later report of another thing that does raise
-    wait_for("the other's alarm", lambda: path.get("/v1/violations?thing=cam-3")["violations"])
+    wait_applied(path, "calm-1", 2)
     assert path.get("/v1/violations?thing=calm-1")["violations"] == []
-    path.request("PUT", "/v1/profiles/calm", dict(PROFILE, targets=["group/calm"]))
-    wait_for("the alarm after attaching again", lambda: (
-        publish(path, "calm-1", report(3, ports=(22, 23)), check=False), path.get("/v1/violations?thing=calm-1")["violations"])[1])
+
+    path.aws("attach-security-profile", *target)
+    wait_for("the rules with it again", lambda: targets_in_force(path, "calm", "calm-1") == ["group/calm"])
+    publish(path, "calm-1", report(3, ports=(22, 23)), check=False)  # the cut may come before its answer
+    wait_applied(path, "calm-1", 3)
+    (violation,) = wait_for("the alarm after attaching again", lambda: path.get("/v1/violations?thing=calm-1")["violations"])
+    # Events of a thing keep their order: had report 2 raised one, however late it was told, it would be the first here.
+    assert alarms_by_report(path, "calm-1") == [(3, "in-alarm")]
+    assert [e["violationId"] for e in path.get("/v1/violation-events?thing=calm-1")["events"]] == [violation["violationId"]]
