@@ -14,6 +14,8 @@ using fleet::ActionState;
 using fleet::HoldLevel;
 using fleet::IncidentMember;
 
+constexpr std::size_t governor_reasons_shown = 3;
+
 std::string_view done_to_it(HoldLevel level) {
   return level == HoldLevel::restrict ? "restricted" : level == HoldLevel::isolate ? "isolated" : "revoked";
 }
@@ -93,6 +95,24 @@ std::string commands_of(const std::vector<IncidentMember>& members, bool waiting
   return out;
 }
 
+// What keeps the governor from acting by itself, said once for all who wait for it: its own incident's page is held
+// back while this one tells. The reason names the command that ends it.
+std::string governor_lines(const std::vector<IncidentMember>& members) {
+  std::map<std::string_view, std::size_t> waiting;
+  for (const IncidentMember& m : members) {
+    const bool by_governor = m.wait_reason.starts_with("brake: ") || m.wait_reason.starts_with("cap: ");
+    if (by_governor && is_waiting(m)) ++waiting[m.wait_reason];
+  }
+  std::string out;
+  std::size_t told = 0;
+  for (const auto& [why, count] : waiting) {
+    if (++told > governor_reasons_shown) break;
+    out += fmt::format("{} wait{} for a person: {}\n", count, count == 1 ? "s" : "", shown(why, reason_bytes_max));
+  }
+  if (waiting.size() > governor_reasons_shown) out += "and more: fleetward governor show\n";
+  return out;
+}
+
 }  // namespace
 
 bool concerns_people(const fleet::Action& a) { return a.mode != "observe"; }
@@ -153,6 +173,7 @@ PageText page_text(const fleet::Incident& incident) {
       "Why: {}\n", incident.members.empty() ? "" : shown(incident.members.front().reason, reason_bytes_max / 2));
   text.description += fmt::format("Blast radius: {} {} ({}), playbook entry {}\n", things.size(),
                                   things.size() == 1 ? "device" : "devices", counts, incident.entry);
+  text.description += governor_lines(members);
   for (std::size_t i = 0; i < std::min(members.size(), members_shown); ++i) {
     const IncidentMember& m = members[i];
     text.description += fmt::format("{}: {}{}\n", m.thing, words(m),

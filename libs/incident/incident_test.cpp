@@ -65,6 +65,23 @@ TEST(Incident, PageSaysReasonRadiusAndCommands) {
   EXPECT_THAT(text.commands, HasSubstr("fleetward actions approve a2"));
 }
 
+TEST(Incident, PageSaysOnceWhatHoldsTheGovernorBack) {
+  fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}, {}};
+  const std::string brake =
+      "brake: 10 things or more fell to p/b; it is on until: fleetward governor release-brake p/b";
+  for (int n = 0; n < 20; ++n) {
+    fleet::Action a = action(fmt::format("a{}", n), fmt::format("cam{}", n), ActionState::awaiting_approval);
+    a.wait_reason = n < 8 ? "revocation is a person's decision" : n < 12 ? "cap: 5 things of group cams" : brake;
+    fold(i, a, {});
+  }
+  const PageText text = page_text(i);
+  EXPECT_THAT(text.description,
+              HasSubstr("\n8 wait for a person: " + brake + "\n4 wait for a person: cap: 5 things of"));
+  for (int n = 12; n < 20; ++n)
+    fold(i, action(fmt::format("a{}", n), fmt::format("cam{}", n), ActionState::executing), {});
+  EXPECT_THAT(page_text(i).description, ::testing::Not(HasSubstr("brake"))) << "all of them were approved";
+}
+
 TEST(Incident, AReleasedThingIsNotKeptByTheRevocationThatNobodyApproved) {
   fleet::Incident i{"i", "e", {}, true, "critical", 0, {}, {}, {}};
   fold(i, action("a1", "cam1", ActionState::in_effect), instant_from_ms(1));

@@ -47,6 +47,7 @@ Result<respond::Question> question_for(store::Transaction& tx, const Policy& pol
   if (!canary) return canary.error();
   const auto stop = stop_switch_is_on(tx);
   if (!stop) return stop.error();
+  q.behavior = action.rule;
   q.behavior_things = *hits;
   q.brake_on = *braked;
   q.canary = *canary;

@@ -19,12 +19,13 @@ Result<Instant> receiver_since(store::Transaction& tx, const std::string& receiv
 }
 
 Result<std::vector<fleet::Incident>> due_changes(store::Transaction& tx, const std::string& receiver, Instant since,
-                                                 std::int64_t limit) {
+                                                 Instant now, std::int64_t limit) {
   const auto rows = tx.query(
-      "SELECT i.id FROM incidents i LEFT JOIN incident_pages p ON p.incident = i.id AND p.receiver = $1 "
-      "WHERE p.revision < i.revision OR (p.revision IS NULL AND (i.is_open = 1 OR i.closed_ms >= $2)) "
-      "ORDER BY i.window_ms, i.id LIMIT $3",
-      {receiver, to_ms(since), limit});
+      fmt::format("SELECT i.id FROM incidents i LEFT JOIN incident_pages p ON p.incident = i.id AND p.receiver = $1 "
+                  "WHERE (p.revision < i.revision OR (p.revision IS NULL AND (i.is_open = 1 OR i.closed_ms >= $2))) "
+                  "AND {} ORDER BY i.window_ms, i.id LIMIT $3",
+                  detail::may_be_told("$4")),
+      {receiver, to_ms(since), limit, to_ms(now - governor_page_after)});
   if (!rows) return rows.error();
   std::vector<fleet::Incident> out;
   for (const store::Row& row : *rows) {

@@ -14,8 +14,8 @@ namespace fleetward::repository {
 Result<Instant> receiver_since(store::Transaction& tx, const std::string& receiver, Instant now);
 
 // What has to be told to the receiver, oldest incident first: the newest state of those that it does not have in this
-// revision. note_page() of incident_repository says that it has.
+// revision and that are not held back (as with due_pages). note_page() of incident_repository says that it has.
 Result<std::vector<fleet::Incident>> due_changes(store::Transaction& tx, const std::string& receiver, Instant since,
-                                                 std::int64_t limit);
+                                                 Instant now, std::int64_t limit);
 
 }  // namespace fleetward::repository

@@ -230,17 +230,27 @@ Result<std::vector<fleet::Incident>> list_incidents(store::Transaction& tx, std:
                                    {std::int64_t{open ? (*open ? 1 : 0) : -1}, before_ms, before_id, limit}));
 }
 
-Result<std::vector<fleet::Incident>> due_pages(store::Transaction& tx, const std::string& receiver,
-                                               Instant refresh_before, std::int64_t limit) {
+Result<std::vector<fleet::Incident>> due_pages(store::Transaction& tx, const std::string& receiver, Instant now,
+                                               Millis refresh, std::int64_t limit) {
   return incidents_of(
-      tx, tx.query("SELECT i.id, i.entry, i.window_ms, i.is_open, i.severity, i.revision, i.closed_ms, "
-                   "i.condition FROM incidents i "
-                   "LEFT JOIN incident_pages p "
-                   "ON p.incident = i.id AND p.receiver = $1 WHERE (i.is_open = 1 AND (p.revision IS NULL OR "
-                   "p.revision < i.revision OR p.sent_ms < $2)) "
-                   "OR (i.is_open = 0 AND (p.revision IS NULL OR p.resolved = 0 OR p.revision < i.revision)) "
-                   "ORDER BY i.window_ms LIMIT $3",
-                   {receiver, to_ms(refresh_before), limit}));
+      tx, tx.query(fmt::format("SELECT i.id, i.entry, i.window_ms, i.is_open, i.severity, i.revision, i.closed_ms, "
+                               "i.condition FROM incidents i "
+                               "LEFT JOIN incident_pages p "
+                               "ON p.incident = i.id AND p.receiver = $1 WHERE ((i.is_open = 1 AND (p.revision IS NULL "
+                               "OR p.revision < i.revision OR p.sent_ms < $2)) "
+                               "OR (i.is_open = 0 AND (p.revision IS NULL OR p.resolved = 0 OR p.revision < "
+                               "i.revision))) AND {} "
+                               "ORDER BY i.window_ms LIMIT $3",
+                               detail::may_be_told("$4")),
+                   {receiver, to_ms(now - refresh), limit, to_ms(now - governor_page_after)}));
+}
+
+std::string detail::may_be_told(std::string_view began_before) {
+  return fmt::format(
+      "(i.entry NOT IN ('governor/brake', 'governor/cap') OR (p.revision IS NOT NULL AND p.resolved = 0) OR "
+      "(i.is_open = 1 AND i.window_ms < {} AND NOT EXISTS(SELECT 1 FROM incidents d WHERE d.is_open = 1 AND "
+      "d.condition IS NULL)))",
+      began_before);
 }
 
 Status note_page(store::Transaction& tx, const fleet::Incident& i, const std::string& receiver, Instant now) {

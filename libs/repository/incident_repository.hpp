@@ -32,10 +32,23 @@ Result<std::vector<fleet::Incident>> list_incidents(store::Transaction& tx, std:
                                                     const std::string& before, std::int64_t limit);
 std::string incident_cursor(const fleet::Incident& incident);
 
-// What has to be paged to the receiver: open ones that changed, or were last sent before `refresh_before`; closed ones
-// that are not resolved there, or changed since: it may have been told that they are open again, unnoticed by us.
-Result<std::vector<fleet::Incident>> due_pages(store::Transaction& tx, const std::string& receiver,
-                                               Instant refresh_before, std::int64_t limit);
+// A brake and a used-up cap go with an incident of devices, whose page tells of them, and come that long before it at
+// most: their own page is held back for so long, and while an incident of devices is open.
+constexpr Millis governor_page_after{10'000};
+
+// What has to be paged to the receiver: open ones that changed, or were last sent longer than `refresh` ago; closed
+// ones that are not resolved there, or changed since: it may have been told that they are open again, unnoticed by us.
+// None that is held back.
+Result<std::vector<fleet::Incident>> due_pages(store::Transaction& tx, const std::string& receiver, Instant now,
+                                               Millis refresh, std::int64_t limit);
 Status note_page(store::Transaction& tx, const fleet::Incident& incident, const std::string& receiver, Instant now);
+
+namespace detail {
+
+// SQL: the receiver may be told of incident i, of which p is what it was told. A page that was held back until the
+// incident closed is none; one that went out is kept up to date and resolved.
+std::string may_be_told(std::string_view began_before);
+
+}  // namespace detail
 
 }  // namespace fleetward::repository

@@ -27,8 +27,9 @@ Answer ask_governor(const Question& q) {
   if (q.protected_thing) return {Verdict::ask, "the thing is protected", false, false, {}};
   if (q.brake_on || q.behavior_things >= brake_things) {
     return {Verdict::ask,
-            fmt::format("brake: {} things fell to the same behavior within a minute",
-                        std::max(q.behavior_things, brake_things)),
+            fmt::format("brake: {} things or more fell to {} within a minute; it is on until: fleetward governor "
+                        "release-brake {} --reason \"...\"",
+                        brake_things, q.behavior, q.behavior),
             !q.brake_on,
             false,
             {}};

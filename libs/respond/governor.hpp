@@ -37,6 +37,7 @@ enum class Canary { none_yet, waiting, proven, failed };
 
 struct Question {
   std::vector<GroupUse> groups;  // a thing without groups has one of its own kind: all such things
+  std::string behavior;          // by its name, as its brake is let go
   std::int64_t behavior_things =
       0;                  // distinct things that fell to the same behavior within brake_window, this one included
   bool brake_on = false;  // it was tripped before and not let go

@@ -56,7 +56,7 @@ TEST_F(FoldTest, WhatWasOpenAgainIsResolvedAgain) {
   const std::string receiver = "http://pager";
   const auto due = [&] {
     return *fw_->in_store<std::vector<fleet::Incident>>(
-        [&](store::Transaction& tx) { return repository::due_pages(tx, receiver, now() - std::chrono::hours(1), 10); });
+        [&](store::Transaction& tx) { return repository::due_pages(tx, receiver, now(), std::chrono::hours(1), 10); });
   };
   const auto page = [&](const fleet::Incident& incident) {
     return fw_->in_store<bool>([&](store::Transaction& tx) -> Result<bool> {
@@ -113,6 +113,78 @@ TEST_F(FoldTest, WhatHoldsTheGovernorBackIsOneIncidentForAsLongAsItDoes) {
   canary.condition.kind = fleet::GovernorKind::canary;
   EXPECT_TRUE(fold({canary}));
   EXPECT_THAT(fw_->incidents(), SizeIs(1));
+}
+
+// What holds back began before the devices' incident did, and who is told of it after which time.
+class HeldBackTest : public FoldTest {
+ protected:
+  using Kind = fleet::GovernorKind;
+  void tell(Kind kind, fleet::GovernorStep what) {
+    ++number_;
+    const fleet::GovernorCondition c{kind, "cams/ports", "responder", "10 things", start_};
+    const std::vector<fleet::GovernorEvent> events{
+        {fmt::format("governor.{}", number_), number_, what, "anna", "why", c.since + Millis(number_), c}};
+    ASSERT_TRUE(fw_->in_store<bool>([&](store::Transaction& tx) -> Result<bool> {
+      const Status folded = repository::fold_governor(tx, events, now());
+      if (!folded) return folded.error();
+      return true;
+    }));
+  }
+  // Entries of what the receiver is told `later` after the begin, which it then has; as the webhook has it, too.
+  std::vector<std::string> told(Millis later = std::chrono::minutes(1)) {
+    const Instant at = start_ + later;
+    const auto take = [&](const std::string& receiver, bool each_change) {
+      return *fw_->in_store<std::vector<std::string>>([&](store::Transaction& tx) -> Result<std::vector<std::string>> {
+        const auto due = each_change ? repository::due_changes(tx, receiver, start_, at, 10)
+                                     : repository::due_pages(tx, receiver, at, std::chrono::hours(1), 10);
+        if (!due) return due.error();
+        std::vector<std::string> out;
+        for (const fleet::Incident& i : *due) {
+          out.push_back(i.entry + (i.open ? " open" : " closed"));
+          if (const Status noted = repository::note_page(tx, i, receiver, at); !noted) return noted.error();
+        }
+        return out;
+      });
+    };
+    std::vector<std::string> pages = take("http://pager", false);
+    EXPECT_EQ(take("webhook", true), pages);
+    return pages;
+  }
+  Instant start_ = now();
+  std::int64_t number_ = 0;
+};
+
+TEST_F(HeldBackTest, OnePageWhileTheDevicesTellOfIt) {
+  using fleet::GovernorStep;
+  tell(Kind::brake, GovernorStep::raised);
+  tell(Kind::cap, GovernorStep::raised);
+  EXPECT_THAT(told(Millis(5'000)), SizeIs(0)) << "the devices' are on their way";
+  ASSERT_TRUE(fw_->fold({step("a1", "cam1", ActionState::awaiting_approval)}).ok());
+  EXPECT_THAT(told(), ElementsAre("isolate-infected open"));
+  EXPECT_THAT(fw_->incidents(true), SizeIs(3)) << "recorded all the same";
+  tell(Kind::cap, GovernorStep::ended);
+  EXPECT_THAT(told(), SizeIs(0)) << "nobody was told of it";
+  ASSERT_TRUE(fw_->fold({step("a1", "cam1", ActionState::refused, 2)}).ok());
+  auto both = told();
+  std::sort(both.begin(), both.end());
+  EXPECT_THAT(both, ElementsAre("governor/brake open", "isolate-infected closed")) << "it is still on";
+  ASSERT_TRUE(fw_->fold({step("a2", "cam2", ActionState::awaiting_approval)}).ok());
+  EXPECT_THAT(told(), ElementsAre("isolate-infected open"));
+  const auto kept_alive = *fw_->in_store<std::vector<fleet::Incident>>([&](store::Transaction& tx) {
+    return repository::due_pages(tx, "http://pager", start_ + std::chrono::hours(3), std::chrono::hours(1), 10);
+  });
+  EXPECT_THAT(kept_alive, SizeIs(2)) << "what went out stays up";
+  tell(Kind::brake, GovernorStep::ended);
+  EXPECT_THAT(told(), ElementsAre("governor/brake closed")) << "and is resolved";
+}
+
+TEST_F(HeldBackTest, AStopIsToldAlwaysAndAtOnce) {
+  ASSERT_TRUE(fw_->fold({step("a1", "cam1", ActionState::awaiting_approval)}).ok());
+  EXPECT_THAT(told(Millis(0)), SizeIs(1));
+  tell(Kind::stop_switch, fleet::GovernorStep::raised);
+  EXPECT_THAT(told(Millis(0)), ElementsAre("governor/stop_switch open"));
+  tell(Kind::stop_file, fleet::GovernorStep::raised);
+  EXPECT_THAT(told(Millis(0)), ElementsAre("governor/stop_file open"));
 }
 
 TEST_F(FoldTest, AnIncidentHasALimitAndSoHasItsRecord) {

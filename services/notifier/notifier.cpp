@@ -142,11 +142,12 @@ struct Notifier::State {
 
   // One round of what is due at a receiver: how many that were, all of them delivered.
   async::Task<Result<std::size_t>> page_round(const connect::Alertmanager& receiver) {
-    const Instant refresh_before = scheduler.now() - config.refresh;
+    const Instant now = scheduler.now();
+    const Millis refresh = config.refresh;
     const std::string url = receiver.url();
     std::function<Result<std::vector<fleet::Incident>>(store::Transaction&)> due_now =
-        [&url, refresh_before](store::Transaction& tx) {
-          return repository::due_pages(tx, url, refresh_before, pages_a_round);
+        [&url, now, refresh](store::Transaction& tx) {
+          return repository::due_pages(tx, url, now, refresh, pages_a_round);
         };
     const auto due = co_await store::transact<std::vector<fleet::Incident>>(store, scheduler, due_now);
     if (!due) co_return due.error();

@@ -18,6 +18,7 @@
 #include "fleet/cloud_event.hpp"
 #include "fleet/topics.hpp"
 #include "http/client.hpp"
+#include "repository/incident_changes.hpp"
 #include "repository/incident_repository.hpp"
 #include "repository/migrations.hpp"
 #include "services/notifier/notifier.hpp"

@@ -123,6 +123,30 @@ TEST_F(NotifierTest, AStoppedGovernorIsPagedAndResolved) {
   EXPECT_TRUE(wait_until([&] { return alerts().empty(); })) << "resolved";
 }
 
+TEST_F(NotifierTest, ABrakeIsPagedWhenTheDevicesTellOfItNoMore) {
+  install();
+  start_alertmanager();
+  fw_->start(config());
+  const fleet::GovernorCondition brake{fleet::GovernorKind::brake, "cams/ports", "responder", "10 things",
+                                       now() - std::chrono::minutes(1)};
+  const auto tell = [&](fleet::GovernorStep step, std::int64_t number) {
+    const fleet::GovernorEvent e{fmt::format("governor.{}", number), number, step, "anna", "why", now(), brake};
+    fw_->append("governor", fleet::to_json_text({e.id, "/test", std::string(fleet::event_type::governor), "governor",
+                                                 e.time, to_json(e)}));
+  };
+  fw_->append(step("a1", "cam1", ActionState::awaiting_approval));
+  ASSERT_TRUE(wait_for_alert("cam1 looks compromised"));
+  tell(fleet::GovernorStep::raised, 1);
+  ASSERT_TRUE(wait_until([this] { return fw_->incidents(true).size() == 2; }));
+  fw_->append(step("a2", "cam2", ActionState::awaiting_approval));
+  ASSERT_TRUE(wait_for_alert("2 devices look compromised")) << "the only page";
+  fw_->append(step("a1", "cam1", ActionState::refused, 2));
+  fw_->append(step("a2", "cam2", ActionState::refused, 2));
+  ASSERT_TRUE(wait_for_alert("the brake is on for cams/ports"));
+  tell(fleet::GovernorStep::ended, 2);
+  EXPECT_TRUE(wait_until([this] { return alerts().empty(); })) << "resolved";
+}
+
 TEST_F(NotifierTest, APageIsKeptAlive) {
   install();
   start_alertmanager();

@@ -54,7 +54,7 @@ async::Task<Result<std::vector<fleet::Incident>>> WebhookPager::due() {
       [name, now](store::Transaction& tx) -> Result<std::vector<fleet::Incident>> {
     const Result<Instant> since = repository::receiver_since(tx, name, now);
     if (!since) return since.error();
-    return repository::due_changes(tx, name, *since, changes_a_round);
+    return repository::due_changes(tx, name, *since, now, changes_a_round);
   };
   auto found = co_await store::transact<std::vector<fleet::Incident>>(store_, scheduler_, read);
   co_return found;
