@@ -100,9 +100,9 @@ TEST(VirtualScheduler, RunOnRunsAtOnce) {
   EXPECT_TRUE(ran);
 }
 
-Task<void> add(Scheduler& scheduler, int& sum) {
-  std::function<void(std::function<void(int)>)> start = [](std::function<void(int)> done) {
-    std::thread([done] { done(5); }).detach();
+Task<void> add(Scheduler& scheduler, std::thread& other, int& sum) {
+  std::function<void(std::function<void(int)>)> start = [&other](std::function<void(int)> done) {
+    other = std::thread([done] { done(5); });
   };
   const int value = co_await from_callback<int>(scheduler, start);
   sum += value;
@@ -112,9 +112,11 @@ TEST(FromCallback, ComesBackToTheSchedulersThread) {
   LoopThread loop("test");
   Scope scope(loop, "test");
   int sum = 0;
-  scope.spawn("add", add(loop, sum));
+  std::thread other;
+  scope.spawn("add", add(loop, other, sum));
   EXPECT_TRUE(scope.join(std::chrono::seconds(10)));
   EXPECT_EQ(sum, 5);
+  other.join();  // it may be within the loop's post() still, which must outlive that
 }
 
 }  // namespace
