@@ -33,7 +33,7 @@ DeviceConnection::DeviceConnection(std::shared_ptr<Gateway::State> gateway, std:
 void DeviceConnection::start() {
   const auto self = shared_from_this();
   net::Connection::Callbacks callbacks;
-  callbacks.verify_peer = [self](ByteView der) { return self->judge(der, false); };
+  callbacks.verify_peer = [self](ByteView der) { return self->judge_unproven(der); };
   callbacks.open = [self](const net::TlsInfo& info) { self->on_open(info); };
   callbacks.data = [self](ByteView bytes) { self->on_data(bytes); };
   callbacks.closed = [self](const Error& why) { self->on_closed(why); };
@@ -42,22 +42,25 @@ void DeviceConnection::start() {
 
 // ---- identity: (authority, certificate) to thing. The chain is good and leads to our authority when this is asked.
 
-//
+// Kept for identify(): reading a certificate takes as long as a tenth of a handshake.
+net::PeerVerdict DeviceConnection::judge_unproven(ByteView leaf_der) {
+  auto leaf = pki::read_certificate_der(leaf_der);
+  if (!leaf) return net::PeerVerdict::unknown;
+  leaf_ = std::make_unique<pki::CertificateInfo>(std::move(*leaf));
+  return judge(*leaf_, false);
+}
+
 // `proven`: the peer has shown that it holds the key. Before that nothing is counted against the thing: certificates
 // are public, and whoever shows a stolen one must not move its counters.
-
-net::PeerVerdict DeviceConnection::judge(ByteView leaf_der, bool proven) {
-  const auto info = pki::read_certificate_der(leaf_der);
-  if (!info) return net::PeerVerdict::unknown;
-  if (!pki::probe_thing(*info).empty()) return net::PeerVerdict::accept;
-  const access::Admission admission =
-      access::admit(gateway_->certificates.find(info->fingerprint), gateway_->scheduler.now());
+net::PeerVerdict DeviceConnection::judge(const pki::CertificateInfo& leaf, bool proven) {
+  if (!pki::probe_thing(leaf).empty()) return net::PeerVerdict::accept;
+  const fleet::CertificateRecord* record = gateway_->certificates.find(leaf.fingerprint);
+  const access::Admission admission = access::admit(record, gateway_->scheduler.now());
   if (admission == access::Admission::admitted) return net::PeerVerdict::accept;
   count_refused_certificate(to_string(admission));
-  const fleet::CertificateRecord* record = gateway_->certificates.find(info->fingerprint);
   if (record != nullptr && !record->thing.empty()) {
     if (proven) gateway_->cloud.connection_attempt(record->thing, record->thing_id, address());
-    gateway_->say_refused(record->thing, record->thing_id, to_string(admission), info->fingerprint, 0, address());
+    gateway_->say_refused(record->thing, record->thing_id, to_string(admission), leaf.fingerprint, 0, address());
   }
   if (admission == access::Admission::revoked) return net::PeerVerdict::revoked;
   return admission == access::Admission::expired ? net::PeerVerdict::expired : net::PeerVerdict::unknown;
@@ -71,13 +74,22 @@ void DeviceConnection::count_refused_certificate(std::string_view standing) {
 }
 
 // After every handshake, resumed ones too: a ticket must not outlive the certificate's standing.
-bool DeviceConnection::identify(ByteView leaf_der) {
-  if (judge(leaf_der, true) != net::PeerVerdict::accept) return false;
-  const auto info = pki::read_certificate_der(leaf_der);
-  fingerprint_ = info->fingerprint;
-  const std::string probed = pki::probe_thing(*info);
+// A resumed one brings a certificate that was not shown in it.
+bool DeviceConnection::identify(const net::TlsInfo& tls) {
+  std::unique_ptr<pki::CertificateInfo> leaf = std::exchange(leaf_, nullptr);
+  if (!leaf || leaf->fingerprint != tls.peer_fingerprint) {
+    auto read = pki::read_certificate_der(tls.peer_certificate_der);
+    if (!read) {
+      count_refused_certificate(to_string(access::Admission::unknown));
+      return false;
+    }
+    leaf = std::make_unique<pki::CertificateInfo>(std::move(*read));
+  }
+  if (judge(*leaf, true) != net::PeerVerdict::accept) return false;
+  fingerprint_ = leaf->fingerprint;
+  const std::string probed = pki::probe_thing(*leaf);
   if (!probed.empty()) {
-    is_probe_ = gateway_->scheduler.now() < info->not_after;
+    is_probe_ = gateway_->scheduler.now() < leaf->not_after;
     thing_ = probed;
     if (!is_probe_) count_refused_certificate(to_string(access::Admission::expired));
     return is_probe_;
@@ -91,7 +103,7 @@ bool DeviceConnection::identify(ByteView leaf_der) {
 void DeviceConnection::on_open(const net::TlsInfo& info) {
   is_open_ = true;
   is_resumed_ = info.resumed;
-  const bool is_known = identify(info.peer_certificate_der);
+  const bool is_known = identify(info);
   end_handshake(is_known);
   if (!is_known) return connection_->abort();
   std::weak_ptr<DeviceConnection> weak = weak_from_this();

@@ -35,9 +35,10 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   void on_end(const mqtt::Failure& failure, bool by_client) override;
 
  private:
-  net::PeerVerdict judge(ByteView leaf_der, bool proven);
+  net::PeerVerdict judge_unproven(ByteView leaf_der);
+  net::PeerVerdict judge(const pki::CertificateInfo& leaf, bool proven);
   void count_refused_certificate(std::string_view standing);
-  bool identify(ByteView leaf_der);
+  bool identify(const net::TlsInfo& tls);
   void on_open(const net::TlsInfo& info);
   void on_data(ByteView bytes);
   void on_closed(const Error& why);
@@ -57,6 +58,7 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   std::shared_ptr<Gateway::State> gateway_;
   std::shared_ptr<net::Connection> connection_;
   mqtt::ServerSession session_;
+  std::unique_ptr<pki::CertificateInfo> leaf_;  // between the handshake's check and its end
   std::string fingerprint_;
   std::string thing_;
   std::string thing_id_;
