@@ -8,8 +8,8 @@
 
 #include "fleet/topics.hpp"
 #include "repository/migrations.hpp"
+#include "store/run_and_wait.hpp"
 #include "store/sqlite_store.hpp"
-#include "store/test_run.hpp"
 
 namespace fleetward::repository {
 namespace {

@@ -14,7 +14,7 @@
 #include "repository/certificate_repository.hpp"
 #include "services/api/api.hpp"
 #include "services/api/operations.hpp"
-#include "store/test_run.hpp"
+#include "store/run_and_wait.hpp"
 
 namespace fleetward::api {
 

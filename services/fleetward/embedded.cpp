@@ -12,6 +12,7 @@
 #include "repository/outbox.hpp"
 #include "repository/registry_repository.hpp"
 #include "services/fleetward/files.hpp"
+#include "store/run_and_wait.hpp"
 #include "store/sqlite_store.hpp"
 
 namespace fleetward::program {
@@ -57,28 +58,10 @@ Result<Counts> records_of(bus::Bus& bus, async::Scheduler& scheduler, std::vecto
   return counts;
 }
 
-// One transaction, waited for.
-template <class T, class Work>
-Result<T> in_store(store::Store& store, Work work) {
-  std::promise<Status> done;
-  T out{};
-  store.run(
-      [&out, &work](store::Transaction& tx) -> Status {
-        Result<T> answer = work(tx);
-        if (!answer) return answer.error();
-        out = std::move(*answer);
-        return {};
-      },
-      [&done](const Status& status) { done.set_value(status); });
-  const Status ran = done.get_future().get();
-  if (!ran) return ran.error();
-  return out;
-}
-
 }  // namespace
 
 Status refuse_lost_store(Backends& backends, async::Scheduler& scheduler) {
-  const Result<bool> untouched = in_store<bool>(*backends.store, repository::is_untouched);
+  const Result<bool> untouched = store::run_and_wait<bool>(*backends.store, repository::is_untouched);
   if (!untouched) return untouched.error();
   if (!*untouched) return {};
   // Only a store's outbox feeds these.
@@ -108,7 +91,7 @@ Result<bool> is_log_lost(Backends& backends, async::Scheduler& scheduler) {
   for (const auto& [topic, count] : *counts) {
     if (count > 0) return false;
   }
-  return in_store<bool>(*backends.store, repository::has_published);
+  return store::run_and_wait<bool>(*backends.store, repository::has_published);
 }
 
 Error lost_log() {
@@ -123,7 +106,7 @@ Error lost_log() {
 Status tell_lost_log(Backends& backends, Instant now) {
   std::string after;
   do {
-    auto last = in_store<std::string>(*backends.store, [&after, now](store::Transaction& tx) {
+    auto last = store::run_and_wait<std::string>(*backends.store, [&after, now](store::Transaction& tx) {
       return repository::tell_things(tx, after, things_told_max, now);
     });
     if (!last) return last.error();

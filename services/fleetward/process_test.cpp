@@ -19,7 +19,7 @@
 #include "services/fleetward/api_client.hpp"
 #include "services/fleetward/commands.hpp"
 #include "services/fleetward/ports.hpp"
-#include "store/test_run.hpp"
+#include "store/run_and_wait.hpp"
 
 namespace fleetward::program {
 namespace {

@@ -11,8 +11,8 @@
 #include "fleet/topics.hpp"
 #include "repository/migrations.hpp"
 #include "repository/violation_repository.hpp"
+#include "store/run_and_wait.hpp"
 #include "store/sqlite_store.hpp"
-#include "store/test_run.hpp"
 
 namespace fleetward::historian {
 namespace {

@@ -22,8 +22,8 @@
 #include "repository/incident_repository.hpp"
 #include "repository/migrations.hpp"
 #include "services/notifier/notifier.hpp"
+#include "store/run_and_wait.hpp"
 #include "store/sqlite_store.hpp"
-#include "store/test_run.hpp"
 
 extern char** environ;  // NOLINT: POSIX names it so
 

@@ -13,8 +13,8 @@
 #include "repository/registry_repository.hpp"
 #include "services/responder/responder.hpp"
 #include "services/responder/test_gateway.hpp"
+#include "store/run_and_wait.hpp"
 #include "store/sqlite_store.hpp"
-#include "store/test_run.hpp"
 
 namespace fleetward::responder {
 

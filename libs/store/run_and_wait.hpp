@@ -1,4 +1,4 @@
-// For tests: one transaction, waited for.
+// One transaction, waited for: for what runs before or beside the tasks of a process (its start, tests).
 #pragma once
 
 #include <functional>
