@@ -1,7 +1,11 @@
 #include "net/connection.hpp"
 
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/post.hpp>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <system_error>
 
 #include "net/connection_impl.hpp"
 #include "net/proxy_protocol.hpp"
@@ -9,8 +13,7 @@
 namespace fleetward::net {
 namespace {
 
-namespace asio = boost::asio;
-using asio::ip::tcp;
+std::string system_error(int code) { return std::generic_category().message(code); }
 
 // One read buffer a thread: a connection only holds what it has not yet handed on.
 std::span<std::uint8_t> read_buffer() {
@@ -29,14 +32,17 @@ std::string to_string(const Endpoint& e) {
                                                : fmt::format("[{}]:{}", e.host, e.port);
 }
 
-SocketConnection::SocketConnection(async::Scheduler& scheduler, tcp::socket socket, Endpoint peer,
-                                   ConnectionOptions options)
-    : scheduler_(scheduler), socket_(std::move(socket)), peer_(std::move(peer)), options_(options) {}
+SocketConnection::SocketConnection(async::Scheduler& scheduler, Endpoint peer, ConnectionOptions options)
+    : scheduler_(scheduler), poller_(Poller::of(scheduler.executor())), peer_(std::move(peer)), options_(options) {}
 
-SocketConnection::~SocketConnection() { scheduler_.cancel(timer_); }
+// Without an end() when the whole scheduler goes.
+SocketConnection::~SocketConnection() {
+  scheduler_.cancel(timer_);
+  if (fd_ >= 0) ::close(fd_);
+}
 
 void SocketConnection::use_tls(std::shared_ptr<const TlsContext> tls, TlsSession::Role role) {
-  tls_ = std::make_unique<TlsSession>(std::move(tls), role);
+  tls_ = std::make_unique<TlsSession>(std::move(tls), role, out_);
 }
 
 void SocketConnection::set_callbacks(Callbacks callbacks) {
@@ -51,17 +57,20 @@ void SocketConnection::arm_handshake_timer() {
   });
 }
 
-void SocketConnection::prepare_socket() {
-  boost::system::error_code ignored;
-  socket_.set_option(tcp::no_delay(true), ignored);
-  socket_.non_blocking(true, ignored);
+bool SocketConnection::take(int fd) {
+  fd_ = fd;
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  interest_ = EPOLLIN;
+  if (poller_.add(fd, interest_, shared())) return true;
+  end(Error(ErrorCode::resource_exhausted, system_error(errno)));
+  return false;
 }
 
-void SocketConnection::start_behind_proxy(std::function<void(bool)> done) {
+void SocketConnection::start_behind_proxy(int connected_fd, std::function<void(bool)> done) {
   header_ = std::make_unique<AwaitedHeader>();
   header_->done = std::move(done);
-  prepare_socket();
-  wait_readable();
+  take(connected_fd);
 }
 
 void SocketConnection::on_proxy_header(ByteView bytes) {
@@ -76,18 +85,20 @@ void SocketConnection::on_proxy_header(ByteView bytes) {
   if ((*read)->source) peer_ = *(*read)->source;
   header->done(true);
   if (state_ != State::handshaking) return;  // its owner does not want it
-  start();
+  open_tls_or_plain();
   hand_on(ByteView(header->bytes).subspan((*read)->bytes));
 }
 
-void SocketConnection::start() {
-  prepare_socket();
+void SocketConnection::start(int connected_fd) {
+  if (take(connected_fd)) open_tls_or_plain();
+}
+
+void SocketConnection::open_tls_or_plain() {
   if (tls_) {
     advance_handshake();
   } else {
     opened(TlsInfo());
   }
-  wait_readable();
 }
 
 void SocketConnection::opened(const TlsInfo& info) {
@@ -101,7 +112,6 @@ void SocketConnection::opened(const TlsInfo& info) {
 
 void SocketConnection::advance_handshake() {
   const Result<bool> done = tls_->handshake();
-  tls_->take_output(out_);
   flush();  // an alert goes out even when it failed
   if (state_ == State::ended) return;
   if (!done) {
@@ -111,30 +121,44 @@ void SocketConnection::advance_handshake() {
   }
 }
 
-void SocketConnection::wait_readable() {
-  if (state_ == State::ended || reading_paused_ || std::exchange(waiting_readable_, true)) return;
-  socket_.async_wait(tcp::socket::wait_read, [self = shared()](const boost::system::error_code& error) {
-    self->waiting_readable_ = false;
-    if (error || self->state_ == State::ended) return;
-    self->on_readable();
-  });
+void SocketConnection::on_ready(std::uint32_t events) {
+  const auto self = shared();
+  if ((events & EPOLLOUT) != 0) {
+    socket_full_ = false;
+    flush();
+  }
+  if (state_ == State::ended || state_ == State::ending) return;
+  const bool is_gone = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  if (!reading_paused_ && (is_gone || (events & EPOLLIN) != 0)) {
+    on_readable();
+  } else if (is_gone) {
+    end(Error(ErrorCode::unavailable, "the peer closed the connection"));
+  }
+  update_interest();
+}
+
+// What the poller is to tell follows from the state; it is told only of changes.
+void SocketConnection::update_interest() {
+  if (fd_ < 0) return;
+  const std::uint32_t wanted = (reading_paused_ ? 0U : EPOLLIN) | (socket_full_ ? EPOLLOUT : 0U);
+  if (wanted == std::exchange(interest_, wanted)) return;
+  poller_.change(fd_, wanted, *this);
 }
 
 void SocketConnection::on_readable() {
-  if (reading_paused_) return;
   const auto buffer = read_buffer();
-  boost::system::error_code error;
-  const std::size_t n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), error);
-  if (error == asio::error::would_block) return wait_readable();
-  if (error)
-    return end(
-        Error(ErrorCode::unavailable, error == asio::error::eof ? "the peer closed the connection" : error.message()));
-  if (header_) {
-    on_proxy_header(buffer.first(n));
-  } else {
-    hand_on(buffer.first(n));
+  const ssize_t n = ::recv(fd_, buffer.data(), buffer.size(), 0);
+  if (n == 0) return end(Error(ErrorCode::unavailable, "the peer closed the connection"));
+  if (n < 0) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return;  // told again when there is something
+    return end(Error(ErrorCode::unavailable, system_error(errno)));
   }
-  wait_readable();
+  const ByteView bytes = buffer.first(static_cast<std::size_t>(n));
+  if (header_) {
+    on_proxy_header(bytes);
+  } else {
+    hand_on(bytes);
+  }
 }
 
 void SocketConnection::hand_on(ByteView bytes) {
@@ -142,6 +166,7 @@ void SocketConnection::hand_on(ByteView bytes) {
   if (tls_) {
     tls_->feed(bytes);
     on_ciphertext();
+    tls_->keep_rest();
   } else if (callbacks_.data) {
     callbacks_.data(bytes);
   }
@@ -155,7 +180,6 @@ void SocketConnection::on_ciphertext() {
   while (state_ == State::open && !reading_paused_) {
     const auto buffer = plain_buffer();
     const Result<std::size_t> n = tls_->read(buffer);
-    tls_->take_output(out_);
     if (!n) {
       flush();
       return end(n.error());
@@ -170,7 +194,6 @@ void SocketConnection::write(ByteView bytes) {
   if (state_ != State::open) return;
   if (tls_) {
     if (const Status written = tls_->write(bytes); !written) return end_soon(written.error());
-    tls_->take_output(out_);
   } else {
     out_.append(as_text(bytes));
   }
@@ -178,58 +201,55 @@ void SocketConnection::write(ByteView bytes) {
     return end_soon(Error(ErrorCode::resource_exhausted, "the peer does not read what it is sent"));
   }
   if (queued() > options_.write_high_water) high_water_ = true;
-  // One system call for all that is written in one turn of the loop.
-  if (!std::exchange(flush_posted_, true)) {
-    asio::post(socket_.get_executor(), [self = shared()] {
-      self->flush_posted_ = false;
-      self->flush();
-    });
-  }
+  call_soon();  // one system call for all that is written in one turn of the loop
+}
+
+void SocketConnection::call_soon() {
+  if (!std::exchange(turn_asked_, true)) poller_.call_soon(shared());
+}
+
+// What was not to be done within a caller's own call.
+void SocketConnection::on_turn() {
+  turn_asked_ = false;
+  flush();
+  if (ending_for_) return end(*std::exchange(ending_for_, nullptr));
+  if (state_ == State::open && !reading_paused_ && tls_) on_ciphertext();  // decrypted in part before a pause
+  update_interest();
 }
 
 void SocketConnection::flush() {
-  while (state_ != State::ended && queued() > 0 && !waiting_writable_) {
-    boost::system::error_code error;
-    const std::size_t n = socket_.write_some(asio::buffer(out_.data() + out_sent_, queued()), error);
-    if (error == asio::error::would_block) {
-      waiting_writable_ = true;
-      socket_.async_wait(tcp::socket::wait_write, [self = shared()](const boost::system::error_code& failed) {
-        self->waiting_writable_ = false;
-        if (!failed) self->flush();
-      });
-      return;
+  while (fd_ >= 0 && queued() > 0 && !socket_full_) {
+    const ssize_t n = ::send(fd_, out_.data() + out_sent_, queued(), MSG_NOSIGNAL);
+    if (n >= 0) {
+      out_sent_ += static_cast<std::size_t>(n);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      socket_full_ = true;
+      return update_interest();
+    } else if (errno != EINTR) {
+      return end_soon(Error(ErrorCode::unavailable, system_error(errno)));
     }
-    if (error) return end_soon(Error(ErrorCode::unavailable, error.message()));
-    out_sent_ += n;
   }
   if (queued() > 0 || state_ == State::ended) return;
   out_ = std::string();  // an idle connection holds no buffer
   out_sent_ = 0;
   if (std::exchange(high_water_, false) && callbacks_.drained) callbacks_.drained();
-  if (state_ == State::closing) {
-    boost::system::error_code ignored;
-    socket_.shutdown(tcp::socket::shutdown_send, ignored);
-  }
+  if (state_ == State::closing) ::shutdown(fd_, SHUT_WR);
 }
 
-void SocketConnection::pause_reading() { reading_paused_ = true; }
+void SocketConnection::pause_reading() {
+  reading_paused_ = true;
+  update_interest();
+}
 
 void SocketConnection::resume_reading() {
-  if (!std::exchange(reading_paused_, false) || state_ != State::open) return;
-  asio::post(socket_.get_executor(), [self = shared()] {
-    if (self->state_ != State::open || self->reading_paused_) return;
-    if (self->tls_) self->on_ciphertext();  // what had been decrypted in part before the pause
-    self->wait_readable();
-  });
+  if (!std::exchange(reading_paused_, false)) return;
+  call_soon();
 }
 
 void SocketConnection::close() {
   if (state_ == State::ended || state_ == State::ending || state_ == State::closing) return;
   if (state_ != State::open) return end_soon(Error(ErrorCode::cancelled, "closed"));
-  if (tls_) {
-    tls_->goodbye();
-    tls_->take_output(out_);
-  }
+  if (tls_) tls_->goodbye();
   state_ = State::closing;
   reading_paused_ = false;
   std::weak_ptr<SocketConnection> weak = shared();
@@ -237,7 +257,7 @@ void SocketConnection::close() {
     if (const auto self = weak.lock()) self->end(Error(ErrorCode::cancelled, "closed"));
   });
   flush();
-  wait_readable();
+  update_interest();
 }
 
 void SocketConnection::abort() { end_soon(Error(ErrorCode::cancelled, "aborted")); }
@@ -245,7 +265,8 @@ void SocketConnection::abort() { end_soon(Error(ErrorCode::cancelled, "aborted")
 void SocketConnection::end_soon(Error reason) {
   if (state_ == State::ended || state_ == State::ending) return;
   if (state_ != State::closing) state_ = State::ending;
-  asio::post(socket_.get_executor(), [self = shared(), why = std::move(reason)] { self->end(why); });
+  if (!ending_for_) ending_for_ = std::make_unique<Error>(std::move(reason));
+  call_soon();
 }
 
 void SocketConnection::end(const Error& reason) {
@@ -253,9 +274,11 @@ void SocketConnection::end(const Error& reason) {
   const bool ours = state_ == State::closing;
   state_ = State::ended;
   scheduler_.cancel(timer_);
-  boost::system::error_code ignored;
-  socket_.close(ignored);
   const auto self = shared();
+  if (fd_ >= 0) {
+    poller_.remove(fd_, *this);
+    ::close(std::exchange(fd_, -1));
+  }
   const Callbacks callbacks = std::move(callbacks_);  // they may hold the connection's owner: let go of it
   callbacks_ = {};
   if (tls_) tls_->set_verify({});

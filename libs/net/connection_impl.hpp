@@ -1,28 +1,28 @@
 // The one Connection there is: a TCP socket with an optional TlsSession. Private to net.
 #pragma once
 
-#include <boost/asio/ip/tcp.hpp>
-
 #include "net/connection.hpp"
+#include "net/poller.hpp"
 #include "net/tls_session.hpp"
 
 namespace fleetward::net {
 
-class SocketConnection final : public Connection {
+class SocketConnection final : public Connection, public Poller::Client {
  public:
-  SocketConnection(async::Scheduler& scheduler, boost::asio::ip::tcp::socket socket, Endpoint peer,
-                   ConnectionOptions options);
+  SocketConnection(async::Scheduler& scheduler, Endpoint peer, ConnectionOptions options);
   ~SocketConnection() override;
 
   void use_tls(std::shared_ptr<const TlsContext> tls, TlsSession::Role role);
   void arm_handshake_timer();
-  void start();  // the socket is connected
+  void start(int connected_fd);  // which is its own from now on
   // The same, but a PROXY header comes first: `done` hears of it, and whether it was good, before anything else
   // happens.
-  void start_behind_proxy(std::function<void(bool good)> done);
+  void start_behind_proxy(int connected_fd, std::function<void(bool good)> done);
   void end(const Error& reason);
-  boost::asio::ip::tcp::socket& socket() { return socket_; }
-  std::function<void()> on_end;  // for the listener's count
+  std::function<void()> on_end;  // for who made it
+
+  void on_ready(std::uint32_t events) override;
+  void on_turn() override;
 
   void set_callbacks(Callbacks callbacks) override;
   void write(ByteView bytes) override;
@@ -47,17 +47,21 @@ class SocketConnection final : public Connection {
   [[nodiscard]] std::size_t queued() const { return out_.size() - out_sent_; }
   void opened(const TlsInfo& info);
   void advance_handshake();
-  void prepare_socket();
+  bool take(int fd);
+  void open_tls_or_plain();
   void on_proxy_header(ByteView bytes);
   void hand_on(ByteView bytes);
-  void wait_readable();
   void on_readable();
   void on_ciphertext();
+  void call_soon();
+  void update_interest();
   void flush();
   void end_soon(Error reason);  // never from within a caller's own call
 
   async::Scheduler& scheduler_;
-  boost::asio::ip::tcp::socket socket_;
+  Poller& poller_;
+  int fd_ = -1;
+  std::uint32_t interest_ = 0;  // as the poller knows it
   Endpoint peer_;
   ConnectionOptions options_;
   std::unique_ptr<TlsSession> tls_;
@@ -71,10 +75,10 @@ class SocketConnection final : public Connection {
   std::string out_;                        // ciphertext, or plain text without TLS
   std::size_t out_sent_ = 0;
   bool high_water_ = false;
-  bool flush_posted_ = false;
+  bool turn_asked_ = false;
   bool reading_paused_ = false;
-  bool waiting_readable_ = false;
-  bool waiting_writable_ = false;
+  bool socket_full_ = false;
+  std::unique_ptr<Error> ending_for_;
   async::TimerId timer_ = async::no_timer;
 };
 

@@ -12,6 +12,13 @@ using asio::ip::tcp;
 
 constexpr Millis pause_without_descriptors{100};
 
+// The socket as a connection takes it: non-blocking, and no longer Asio's.
+int released(tcp::socket socket) {
+  boost::system::error_code ignored;
+  socket.native_non_blocking(true, ignored);
+  return socket.release(ignored);
+}
+
 class TcpListener final : public Listener, public std::enable_shared_from_this<TcpListener> {
  public:
   TcpListener(async::Scheduler& scheduler, std::shared_ptr<const TlsContext> tls, Accepted accepted,
@@ -81,19 +88,20 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
     }
     ++*connections_;
     auto connection = std::make_shared<SocketConnection>(
-        scheduler_, std::move(socket), Endpoint{remote.address().to_string(), remote.port()}, options_.connection);
+        scheduler_, Endpoint{remote.address().to_string(), remote.port()}, options_.connection);
     connection->on_end = [count = connections_] { --*count; };
     if (tls_) connection->use_tls(tls_, TlsSession::Role::server);
     connection->arm_handshake_timer();
-    if (contains(options_.proxy_from, remote.address().to_string())) return take_behind_proxy(connection);
+    const int fd = released(std::move(socket));
+    if (contains(options_.proxy_from, remote.address().to_string())) return take_behind_proxy(connection, fd);
     accepted_(connection);
-    connection->start();
+    connection->start(fd);
   }
 
   // Who it is for is known only behind the header: its owner hears of it then.
-  void take_behind_proxy(const std::shared_ptr<SocketConnection>& connection) {
+  void take_behind_proxy(const std::shared_ptr<SocketConnection>& connection, int fd) {
     std::weak_ptr<SocketConnection> weak = connection;
-    connection->start_behind_proxy([self = shared_from_this(), weak](bool good) {
+    connection->start_behind_proxy(fd, [self = shared_from_this(), weak](bool good) {
       const auto known = weak.lock();
       if (!good) ++self->bad_proxy_headers_;
       if (!good || !known) return;
@@ -134,9 +142,13 @@ class ListenerHandle final : public Listener {
 class Connector : public std::enable_shared_from_this<Connector> {
  public:
   Connector(async::Scheduler& scheduler, std::shared_ptr<SocketConnection> connection)
-      : resolver_(scheduler.executor()), connection_(std::move(connection)) {}
+      : resolver_(scheduler.executor()), socket_(scheduler.executor()), connection_(std::move(connection)) {}
 
   void run(const Endpoint& to) {
+    std::weak_ptr<Connector> weak = shared_from_this();
+    connection_->on_end = [weak] {
+      if (const auto self = weak.lock()) self->give_up();
+    };
     boost::system::error_code not_an_address;
     const auto address = asio::ip::make_address(to.host, not_an_address);
     if (!not_an_address) {
@@ -145,6 +157,7 @@ class Connector : public std::enable_shared_from_this<Connector> {
     }
     resolver_.async_resolve(
         to.host, std::to_string(to.port), [self = shared_from_this()](const auto& error, const auto& results) {
+          if (self->given_up_) return;
           if (error)
             return self->connection_->end(Error(ErrorCode::unavailable, "cannot resolve the name: " + error.message()));
           for (const auto& entry : results) self->addresses_.push_back(entry.endpoint());
@@ -157,16 +170,26 @@ class Connector : public std::enable_shared_from_this<Connector> {
     if (tried_ == addresses_.size())
       return connection_->end(Error(ErrorCode::unavailable, "cannot connect: " + last_error_));
     boost::system::error_code ignored;
-    connection_->socket().close(ignored);
-    connection_->socket().async_connect(addresses_[tried_++], [self = shared_from_this()](const auto& error) {
-      if (error == asio::error::operation_aborted) return;  // it was ended meanwhile
-      if (!error) return self->connection_->start();
+    socket_.close(ignored);
+    socket_.async_connect(addresses_[tried_++], [self = shared_from_this()](const auto& error) {
+      if (self->given_up_) return;
+      if (!error) return self->connection_->start(released(std::move(self->socket_)));
       self->last_error_ = error.message();
       self->next();
     });
   }
 
+  // It was ended meanwhile.
+  void give_up() {
+    given_up_ = true;
+    boost::system::error_code ignored;
+    resolver_.cancel();
+    socket_.close(ignored);
+  }
+
   tcp::resolver resolver_;
+  tcp::socket socket_;
+  bool given_up_ = false;
   std::shared_ptr<SocketConnection> connection_;
   std::vector<tcp::endpoint> addresses_;
   std::size_t tried_ = 0;
@@ -193,7 +216,7 @@ std::shared_ptr<Connection> connect(async::Scheduler& scheduler, const Endpoint&
   if (Transport* network = Transport::of(scheduler)) {
     return network->connect(scheduler, to, std::move(tls), std::move(callbacks), options);
   }
-  auto connection = std::make_shared<SocketConnection>(scheduler, tcp::socket(scheduler.executor()), to, options);
+  auto connection = std::make_shared<SocketConnection>(scheduler, to, options);
   if (tls) connection->use_tls(std::move(tls), TlsSession::Role::client);
   connection->set_callbacks(std::move(callbacks));
   connection->arm_handshake_timer();

@@ -4,6 +4,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <cstring>
+
 #include "crypto/digest.hpp"
 #include "crypto/openssl.hpp"
 
@@ -42,9 +44,48 @@ int verify_client(int chain_is_good, X509_STORE_CTX* context) {
   return 0;
 }
 
-TlsSession::TlsSession(std::shared_ptr<const TlsContext> context, Role role)
-    : context_(std::move(context)), ssl_(SSL_new(context_->native()), [](SSL* s) { SSL_free(s); }) {
-  SSL_set_bio(ssl_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+int verify_chain(X509_STORE_CTX* context, void*) {
+  const int verdict = X509_verify_cert(context);
+  X509_STORE_CTX_set0_verified_chain(context, nullptr);
+  return verdict;
+}
+
+int TlsSession::bio_read(BIO* bio, char* into, int size) {
+  BIO_clear_retry_flags(bio);
+  ByteView& in = static_cast<TlsSession*>(BIO_get_data(bio))->in_;
+  if (in.empty()) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  const std::size_t n = std::min(in.size(), static_cast<std::size_t>(std::max(size, 0)));
+  std::memcpy(into, in.data(), n);
+  in = in.subspan(n);
+  return static_cast<int>(n);
+}
+
+int TlsSession::bio_write(BIO* bio, const char* from, int size) {
+  BIO_clear_retry_flags(bio);
+  static_cast<TlsSession*>(BIO_get_data(bio))->out_.append(from, static_cast<std::size_t>(std::max(size, 0)));
+  return size;
+}
+
+const BIO_METHOD* TlsSession::bio_method() {
+  static BIO_METHOD* const method = [] {
+    BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "TlsSession");
+    BIO_meth_set_read(m, bio_read);
+    BIO_meth_set_write(m, bio_write);
+    BIO_meth_set_ctrl(m, [](BIO*, int command, long, void*) -> long { return command == BIO_CTRL_FLUSH ? 1 : 0; });
+    return m;
+  }();
+  return method;
+}
+
+TlsSession::TlsSession(std::shared_ptr<const TlsContext> context, Role role, std::string& out)
+    : context_(std::move(context)), ssl_(SSL_new(context_->native()), [](SSL* s) { SSL_free(s); }), out_(out) {
+  BIO* bio = BIO_new(bio_method());
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_.get(), bio, bio);
   SSL_set_app_data(ssl_.get(), this);
   if (role == Role::server) {
     SSL_set_accept_state(ssl_.get());
@@ -80,10 +121,24 @@ Result<bool> TlsSession::handshake() {
 }
 
 void TlsSession::feed(ByteView bytes) {
-  BIO_write(SSL_get_rbio(ssl_.get()), bytes.data(), static_cast<int>(bytes.size()));
+  if (in_.empty()) {
+    in_ = bytes;
+    return;
+  }
+  std::string joined(as_text(in_));
+  joined += as_text(bytes);
+  rest_ = std::move(joined);
+  in_ = as_bytes(rest_);
+}
+
+void TlsSession::keep_rest() {
+  std::string rest(as_text(in_));
+  rest_ = std::move(rest);
+  in_ = as_bytes(rest_);
 }
 
 Result<std::size_t> TlsSession::read(std::span<std::uint8_t> buffer) {
+  if (in_.empty() && SSL_has_pending(ssl_.get()) == 0) return std::size_t{0};
   ERR_clear_error();
   std::size_t n = 0;
   const int done = SSL_read_ex(ssl_.get(), buffer.data(), buffer.size(), &n);
@@ -108,16 +163,6 @@ void TlsSession::goodbye() {
   ERR_clear_error();
   SSL_shutdown(ssl_.get());
   ERR_clear_error();
-}
-
-void TlsSession::take_output(std::string& out) {
-  BIO* bio = SSL_get_wbio(ssl_.get());
-  const std::size_t pending = BIO_ctrl_pending(bio);
-  if (pending == 0) return;
-  const std::size_t old = out.size();
-  out.resize(old + pending);
-  const int n = BIO_read(bio, out.data() + old, static_cast<int>(pending));
-  out.resize(old + static_cast<std::size_t>(std::max(n, 0)));
 }
 
 TlsInfo TlsSession::info() const {
