@@ -1,167 +1,103 @@
 #include "pki/crl.hpp"
 
+#include "crypto/digest.hpp"
+#include "pki/der.hpp"
 #include "pki/openssl_time.hpp"
 
 namespace fleetward::pki {
 namespace {
 
 constexpr std::size_t crl_bytes_max = 256 << 20;
-constexpr std::size_t serial_bytes_max = 20;  // RFC 5280 section 4.1.2.2
-constexpr std::size_t entry_bytes_usual = 52;
-
-void put(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
-
-// Tag and definite length (X.690 section 8.1.3).
-void put_header(Bytes& out, std::uint8_t tag, std::size_t length) {
-  out.push_back(tag);
-  if (length < 128) {
-    out.push_back(static_cast<std::uint8_t>(length));
-    return;
-  }
-  Bytes big;
-  for (std::size_t n = length; n > 0; n >>= 8) big.insert(big.begin(), static_cast<std::uint8_t>(n));
-  out.push_back(static_cast<std::uint8_t>(0x80 | big.size()));
-  put(out, big);
-}
-
-Bytes wrap(std::uint8_t tag, ByteView content) {
-  Bytes out;
-  out.reserve(content.size() + 6);
-  put_header(out, tag, content.size());
-  put(out, content);
-  return out;
-}
-
-// INTEGER of a non-negative number given big endian.
-Bytes integer(ByteView big_endian) {
-  Bytes content(big_endian.begin(), big_endian.end());
-  while (content.size() > 1 && content[0] == 0 && content[1] < 0x80) content.erase(content.begin());
-  if (content.empty() || content[0] >= 0x80) content.insert(content.begin(), 0);
-  return wrap(0x02, content);
-}
-
-Bytes number_bytes(std::int64_t number) {
-  Bytes out;
-  for (int shift = 56; shift >= 0; shift -= 8) out.push_back(static_cast<std::uint8_t>(number >> shift));
-  return out;
-}
-
-void put_digits(Bytes& out, unsigned number, int count) {
-  for (unsigned unit = count == 4 ? 1000 : 10; unit > 0; unit /= 10)
-    out.push_back(static_cast<std::uint8_t>('0' + number / unit % 10));
-}
-
-// UTCTime until 2049, GeneralizedTime from then on (RFC 5280 section 5.1.2.4).
-void put_time(Bytes& out, Instant t) {
-  const auto day = std::chrono::floor<std::chrono::days>(t);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(std::chrono::floor<std::chrono::seconds>(t - day));
-  const auto year = static_cast<unsigned>(static_cast<int>(date.year()));
-  const bool is_short = year >= 1950 && year < 2050;
-  put_header(out, is_short ? 0x17 : 0x18, is_short ? 13 : 15);
-  put_digits(out, is_short ? year % 100 : year, is_short ? 2 : 4);
-  put_digits(out, static_cast<unsigned>(date.month()), 2);
-  put_digits(out, static_cast<unsigned>(date.day()), 2);
-  put_digits(out, static_cast<unsigned>(clock.hours().count()), 2);
-  put_digits(out, static_cast<unsigned>(clock.minutes().count()), 2);
-  put_digits(out, static_cast<unsigned>(clock.seconds().count()), 2);
-  out.push_back('Z');
-}
-
-const Bytes& ecdsa_with_sha256() {
-  static const Bytes sequence = {0x30, 0x0A, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02};
-  return sequence;
-}
-
-Bytes extension(std::initializer_list<std::uint8_t> oid, ByteView value) {
-  Bytes content = wrap(0x06, Bytes(oid));
-  put(content, wrap(0x04, value));
-  return wrap(0x30, content);
-}
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-// INTEGER of a serial number in hex. False when it is none, or longer than one may be.
-bool put_serial(Bytes& out, std::string_view hex) {
-  while (hex.size() > 1 && hex.front() == '0') hex.remove_prefix(1);
-  if (hex.empty() || hex.size() > 2 * serial_bytes_max) return false;
-  const bool needs_zero = hex.size() % 2 == 0 && hex_digit(hex.front()) >= 8;  // or it would be negative
-  put_header(out, 0x02, (hex.size() + 1) / 2 + (needs_zero ? 1 : 0));
-  if (needs_zero) out.push_back(0);
-  int high = hex.size() % 2 == 0 ? -1 : 0;
-  for (const char c : hex) {
-    const int digit = hex_digit(c);
-    if (digit < 0) return false;
-    if (high >= 0) out.push_back(static_cast<std::uint8_t>(high << 4 | digit));
-    high = high >= 0 ? -1 : digit;
-  }
-  return true;
-}
-
-// Written straight into the list: a million entries are a million times some fifty bytes and nothing else.
-Status put_entry(Bytes& out, const RevokedEntry& e) {
-  const std::size_t start = out.size();
-  put_header(out, 0x30, 0);  // an entry is always shorter than 128 bytes, so its length is one byte, set below
-  if (!put_serial(out, e.serial))
-    return Error(ErrorCode::invalid_argument, fmt::format("'{}' is not a serial number", printable(e.serial, 64)));
-  put_time(out, e.at);
-  if (e.reason != RevocationReason::unspecified) {
-    const std::uint8_t code[] = {0x30, 0x0C, 0x30, 0x0A, 0x06, 0x03, 0x55,
-                                 0x1D, 0x15, 0x04, 0x03, 0x0A, 0x01, static_cast<std::uint8_t>(e.reason)};
-    put(out, code);
-  }
-  out[start + 1] = static_cast<std::uint8_t>(out.size() - start - 2);
-  return {};
-}
-
-Result<Bytes> revoked_list(const std::vector<RevokedEntry>& entries) {
-  Bytes content;
-  content.reserve(entries.size() * entry_bytes_usual);
-  for (const RevokedEntry& e : entries) {
-    if (const Status entry = put_entry(content, e); !entry) return entry.error();
-  }
-  return content;
-}
+constexpr std::size_t entry_bytes_usual = 52;            // with a reason
+constexpr std::size_t tail_bytes_max = 512;              // extensions and signature
+constexpr std::size_t entries_expected_max = 4'000'000;  // room beyond that is made when it is needed
 
 Bytes extensions(X509* issuer, std::int64_t number) {
   const ASN1_OCTET_STRING* id = X509_get0_subject_key_id(issuer);
   const ByteView key_id(ASN1_STRING_get0_data(id), static_cast<std::size_t>(ASN1_STRING_length(id)));
-  Bytes list = extension({0x55, 0x1D, 0x23}, wrap(0x30, wrap(0x80, key_id)));
-  put(list, extension({0x55, 0x1D, 0x14}, integer(number_bytes(number))));
-  return wrap(0xA0, wrap(0x30, list));
+  const Bytes authority = der::wrap(der::sequence, der::wrap(der::primitive(0), key_id));
+  Bytes count;
+  der::put_number(count, number);
+  Bytes list;
+  der::put_extension(list, Bytes{0x55, 0x1D, 0x23}, authority);
+  der::put_extension(list, Bytes{0x55, 0x1D, 0x14}, count);
+  return der::wrap(der::constructed(0), der::wrap(der::sequence, list));
 }
 
 }  // namespace
 
-Result<Bytes> make_crl(const Issuer& issuer, const std::vector<RevokedEntry>& entries, std::int64_t number,
-                       Instant this_update, Instant next_update) {
+Result<CrlWriter> CrlWriter::begin(const Issuer& issuer, std::int64_t number, Instant this_update, Instant next_update,
+                                   std::size_t entries_expected) {
   const auto certificate = parse_pem(issuer.certificate_pem);
   if (!certificate) return certificate.error();
-  const auto revoked = revoked_list(entries);
-  if (!revoked) return revoked.error();
-  Bytes content = {0x02, 0x01, 0x01};  // v2
-  content.reserve(revoked->size() + 1024);
-  put(content, ecdsa_with_sha256());
-  put(content, crypto::to_der(X509_get_subject_name(certificate->get()), i2d_X509_NAME));
-  put_time(content, this_update);
-  put_time(content, next_update);
-  if (!revoked->empty()) {  // absent rather than empty (RFC 5280 section 5.1.2.6)
-    put_header(content, 0x30, revoked->size());
-    put(content, *revoked);
+  if (X509_get0_subject_key_id(certificate->get()) == nullptr)
+    return Error(ErrorCode::invalid_argument, "the issuer's certificate has no key identifier");
+  CrlWriter writer(issuer.key);
+  writer.head_ = {0x02, 0x01, 0x01};  // v2
+  der::put(writer.head_, der::ecdsa_with_sha256());
+  der::put(writer.head_, crypto::to_der(X509_get_subject_name(certificate->get()), i2d_X509_NAME));
+  der::put_time(writer.head_, this_update);
+  der::put_time(writer.head_, next_update);
+  writer.extensions_ = extensions(certificate->get(), number);
+  writer.gap_ = writer.head_.size() + 3 * der::header_bytes_max;
+  writer.list_.reserve(writer.gap_ + std::min(entries_expected, entries_expected_max) * entry_bytes_usual +
+                       tail_bytes_max);
+  writer.list_.resize(writer.gap_);
+  return writer;
+}
+
+Status CrlWriter::add(std::string_view serial, Instant at, RevocationReason reason) {
+  const std::size_t start = list_.size();
+  der::put_header(list_, der::sequence, 0);  // an entry is always shorter than 128 bytes: its length is set below
+  if (!der::put_serial(list_, serial)) {
+    list_.resize(start);
+    return Error(ErrorCode::invalid_argument, fmt::format("'{}' is not a serial number", printable(serial, 64)));
   }
-  put(content, extensions(certificate->get(), number));
-  Bytes list = wrap(0x30, content);
-  const auto signature = issuer.key.sign(list);
+  der::put_time(list_, at);
+  if (reason != RevocationReason::unspecified) {
+    const std::uint8_t code[] = {0x30, 0x0C, 0x30, 0x0A, 0x06, 0x03, 0x55,
+                                 0x1D, 0x15, 0x04, 0x03, 0x0A, 0x01, static_cast<std::uint8_t>(reason)};
+    der::put(list_, code);
+  }
+  list_[start + 1] = static_cast<std::uint8_t>(list_.size() - start - 2);
+  return {};
+}
+
+// What stands before the entries is known only now: it goes to the end of the gap that was left for it.
+void CrlWriter::put_before(std::size_t& at, ByteView bytes) {
+  at -= bytes.size();
+  std::copy(bytes.begin(), bytes.end(), list_.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+Result<Bytes> CrlWriter::finish() && {
+  std::size_t at = gap_;
+  const auto put_header_before = [&](std::size_t length) {
+    Bytes header;
+    der::put_header(header, der::sequence, length);
+    put_before(at, header);
+  };
+  const std::size_t entries = list_.size() - gap_;
+  if (entries > 0) put_header_before(entries);  // absent rather than empty (RFC 5280 section 5.1.2.6)
+  put_before(at, head_);
+  der::put(list_, extensions_);
+  put_header_before(list_.size() - at);
+  const auto signature = key_.sign_digest(crypto::sha256(ByteView(list_).subspan(at)));
   if (!signature) return signature.error();
-  Bytes bits = {0x00};
-  put(bits, *signature);
-  put(list, ecdsa_with_sha256());
-  put(list, wrap(0x03, bits));
-  return wrap(0x30, list);
+  der::put(list_, der::ecdsa_with_sha256());
+  der::put_bits(list_, *signature);
+  put_header_before(list_.size() - at);
+  list_.erase(list_.begin(), list_.begin() + static_cast<std::ptrdiff_t>(at));
+  return std::move(list_);
+}
+
+Result<Bytes> make_crl(const Issuer& issuer, const std::vector<RevokedEntry>& entries, std::int64_t number,
+                       Instant this_update, Instant next_update) {
+  auto writer = CrlWriter::begin(issuer, number, this_update, next_update, entries.size());
+  if (!writer) return writer.error();
+  for (const RevokedEntry& e : entries) {
+    if (const Status added = writer->add(e.serial, e.at, e.reason); !added) return added.error();
+  }
+  return std::move(*writer).finish();
 }
 
 Result<CrlInfo> read_crl(ByteView der, std::string_view issuer_pem) {

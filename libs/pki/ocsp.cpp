@@ -2,6 +2,7 @@
 
 #include <openssl/ocsp.h>
 
+#include "pki/der.hpp"
 #include "pki/openssl_time.hpp"
 
 namespace fleetward::pki {
@@ -38,73 +39,128 @@ std::optional<Bytes> nonce_of(OCSP_REQUEST* request, bool& bad) {
   return bad ? std::nullopt : std::optional(Bytes(raw.end() - static_cast<std::ptrdiff_t>(length), raw.end()));
 }
 
-// Whether the id is about a certificate of our issuer, by whichever digest it uses (SHA-1 and SHA-256 only).
-bool is_ours(OCSP_CERTID* id, X509* issuer) {
-  ASN1_OBJECT* digest = nullptr;
-  OCSP_id_get0_info(nullptr, &digest, nullptr, nullptr, id);
-  const int nid = OBJ_obj2nid(digest);
-  if (nid != NID_sha1 && nid != NID_sha256) return false;
-  const EVP_MD* md = nid == NID_sha1 ? EVP_sha1() : EVP_sha256();
-  const CertIdHandle ours(OCSP_cert_id_new(md, X509_get_subject_name(issuer), X509_get0_pubkey_bitstr(issuer),
-                                           X509_get0_serialNumber(issuer)));
-  return ours && OCSP_id_issuer_cmp(ours.get(), id) == 0;
+Bytes octets_of(const ASN1_STRING* text) {
+  const std::uint8_t* data = ASN1_STRING_get0_data(text);
+  return {data, data + ASN1_STRING_length(text)};
 }
 
-void add_status(OCSP_BASICRESP* basic, OCSP_CERTID* id, const CertificateState& state, Instant now, Millis validity) {
-  const auto from = to_asn1(now);
-  const auto to = to_asn1(now + validity);
-  if (state.kind == CertificateState::Kind::revoked) {
-    const int reason =
-        state.reason == RevocationReason::unspecified ? OCSP_REVOKED_STATUS_NOSTATUS : static_cast<int>(state.reason);
-    OCSP_basic_add1_status(basic, id, V_OCSP_CERTSTATUS_REVOKED, reason, to_asn1(state.revoked_at).get(), from.get(),
-                           to.get());
-    return;
+// SingleResponse (RFC 6960 section 4.2.1). `id`: DER, as it was asked.
+void put_status(Bytes& out, ByteView id, const CertificateState& state, Instant now, Millis validity) {
+  const std::size_t start = out.size();
+  der::put(out, id);
+  const std::size_t status = out.size();
+  switch (state.kind) {
+    case CertificateState::Kind::good:
+      der::put_header(out, der::primitive(0), 0);
+      break;
+    case CertificateState::Kind::unknown:
+      der::put_header(out, der::primitive(2), 0);
+      break;
+    case CertificateState::Kind::revoked:
+      der::put_generalized_time(out, state.revoked_at);
+      if (state.reason != RevocationReason::unspecified) {
+        const Bytes reason = {static_cast<std::uint8_t>(state.reason)};
+        der::put(out, der::wrap(der::constructed(0), der::wrap(der::enumerated, reason)));
+      }
+      der::wrap_from(out, status, der::constructed(1));
   }
-  const int status = state.kind == CertificateState::Kind::good ? V_OCSP_CERTSTATUS_GOOD : V_OCSP_CERTSTATUS_UNKNOWN;
-  OCSP_basic_add1_status(basic, id, status, 0, nullptr, from.get(), to.get());
+  der::put_generalized_time(out, now);
+  const std::size_t next = out.size();
+  der::put_generalized_time(out, now + validity);
+  der::wrap_from(out, next, der::constructed(0));
+  der::wrap_from(out, start, der::sequence);
 }
 
 }  // namespace
 
 OcspAnswer ocsp_try_later() { return error_answer(OCSP_RESPONSE_STATUS_TRYLATER); }
 
-OcspAnswer answer_ocsp(ByteView der, const OcspSigner& signer,
-                       const std::function<CertificateState(const std::string&)>& look_up, Instant now,
-                       Millis validity) {
-  if (der.size() > ocsp_request_bytes_max) return error_answer(OCSP_RESPONSE_STATUS_MALFORMEDREQUEST);
-  const unsigned char* cursor = der.data();
-  const RequestHandle request(d2i_OCSP_REQUEST(nullptr, &cursor, static_cast<long>(der.size())));
-  if (!request || cursor != der.data() + der.size()) return error_answer(OCSP_RESPONSE_STATUS_MALFORMEDREQUEST);
+Result<OcspResponder> OcspResponder::make(const OcspSigner& signer) {
+  const auto issuer = parse_pem(signer.issuer_pem);
+  if (!issuer) return issuer.error().with_context("issuer");
+  const auto delegate = parse_pem(signer.certificate_pem);
+  if (!delegate) return delegate.error().with_context("OCSP signer");
+  if (X509_check_private_key(delegate->get(), signer.key.native()) != 1)
+    return crypto::openssl_error(ErrorCode::invalid_argument, "the key is not the OCSP signer's");
+  OcspResponder made(signer.key);
+  for (const auto& [md, id] : {std::pair(EVP_sha1(), &made.by_sha1_), {EVP_sha256(), &made.by_sha256_}}) {
+    const CertIdHandle named(OCSP_cert_id_new(md, X509_get_subject_name(issuer->get()),
+                                              X509_get0_pubkey_bitstr(issuer->get()),
+                                              X509_get0_serialNumber(issuer->get())));
+    ASN1_OCTET_STRING* name = nullptr;
+    ASN1_OCTET_STRING* key = nullptr;
+    OCSP_id_get0_info(&name, nullptr, &key, nullptr, named.get());
+    *id = {octets_of(name), octets_of(key)};
+  }
+  const Bytes name = crypto::to_der(X509_get_subject_name(delegate->get()), i2d_X509_NAME);
+  made.responder_id_ = der::wrap(der::constructed(1), name);
+  const Bytes certificate = crypto::to_der(delegate->get(), i2d_X509);
+  made.certificates_ = der::wrap(der::constructed(0), der::wrap(der::sequence, certificate));
+  return made;
+}
+
+// Whether the id is about a certificate of our issuer, by whichever digest it uses (SHA-1 and SHA-256 only).
+bool OcspResponder::is_ours(const IssuerId& asked, int digest_nid) const {
+  if (digest_nid != NID_sha1 && digest_nid != NID_sha256) return false;
+  const IssuerId& ours = digest_nid == NID_sha1 ? by_sha1_ : by_sha256_;
+  return asked.name_hash == ours.name_hash && asked.key_hash == ours.key_hash;
+}
+
+OcspAnswer OcspResponder::answer(ByteView request_der, const LookUp& look_up, Instant now, Millis validity) const {
+  if (request_der.size() > ocsp_request_bytes_max) return error_answer(OCSP_RESPONSE_STATUS_MALFORMEDREQUEST);
+  const unsigned char* cursor = request_der.data();
+  const RequestHandle request(d2i_OCSP_REQUEST(nullptr, &cursor, static_cast<long>(request_der.size())));
+  if (!request || cursor != request_der.data() + request_der.size())
+    return error_answer(OCSP_RESPONSE_STATUS_MALFORMEDREQUEST);
   const int ids = OCSP_request_onereq_count(request.get());
   bool bad_nonce = false;
   const auto nonce = nonce_of(request.get(), bad_nonce);
   crypto::take_openssl_errors();
   if (ids < 1 || ids > ocsp_ids_max || bad_nonce) return error_answer(OCSP_RESPONSE_STATUS_MALFORMEDREQUEST);
-
-  const auto issuer = parse_pem(signer.issuer_pem);
-  const auto delegate = parse_pem(signer.certificate_pem);
-  if (!issuer || !delegate) return error_answer(OCSP_RESPONSE_STATUS_INTERNALERROR);
-  const BasicHandle basic(OCSP_BASICRESP_new());
+  Bytes responses;
   for (int i = 0; i < ids; ++i) {
     OCSP_CERTID* id = OCSP_onereq_get0_id(OCSP_request_onereq_get0(request.get(), i));
-    if (!is_ours(id, issuer->get())) return error_answer(OCSP_RESPONSE_STATUS_UNAUTHORIZED);
+    ASN1_OBJECT* digest = nullptr;
+    ASN1_OCTET_STRING* name = nullptr;
+    ASN1_OCTET_STRING* key = nullptr;
     ASN1_INTEGER* serial = nullptr;
-    OCSP_id_get0_info(nullptr, nullptr, nullptr, &serial, id);
-    add_status(basic.get(), id, look_up(serial_hex(serial)), now, validity);
+    OCSP_id_get0_info(&name, &digest, &key, &serial, id);
+    if (!is_ours({octets_of(name), octets_of(key)}, OBJ_obj2nid(digest)))
+      return error_answer(OCSP_RESPONSE_STATUS_UNAUTHORIZED);
+    put_status(responses, crypto::to_der(id, i2d_OCSP_CERTID), look_up(serial_hex(serial)), now, validity);
   }
+  return sign(responses, nonce, now);
+}
+
+OcspAnswer OcspResponder::sign(ByteView responses, const std::optional<Bytes>& nonce, Instant now) const {
+  static const Bytes nonce_oid = {0x2B, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02};
+  static const Bytes basic_oid = {0x2B, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01};
+  Bytes data = responder_id_;
+  der::put_generalized_time(data, now);
+  der::put(data, der::wrap(der::sequence, responses));
   if (nonce) {
-    Bytes copy = *nonce;
-    OCSP_basic_add1_nonce(basic.get(), copy.data(), static_cast<int>(copy.size()));
+    Bytes list;
+    der::put_extension(list, nonce_oid, der::wrap(der::octet_string, *nonce));
+    der::put(data, der::wrap(der::constructed(1), der::wrap(der::sequence, list)));
   }
-  // OpenSSL would set producedAt by its own clock, and has no setter for another.
-  auto* produced_at = const_cast<ASN1_GENERALIZEDTIME*>(OCSP_resp_get0_produced_at(basic.get()));
-  ASN1_GENERALIZEDTIME_set(produced_at, static_cast<std::time_t>(to_ms(now) / 1000));
-  if (OCSP_basic_sign(basic.get(), delegate->get(), signer.key.native(), EVP_sha256(), nullptr, OCSP_NOTIME) != 1) {
-    crypto::take_openssl_errors();
-    return error_answer(OCSP_RESPONSE_STATUS_INTERNALERROR);
-  }
-  const ResponseHandle response(OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic.get()));
-  return {crypto::to_der(response.get(), i2d_OCSP_RESPONSE), nonce.has_value(), false};
+  Bytes basic = der::wrap(der::sequence, data);
+  const auto signature = key_.sign(basic);
+  if (!signature) return error_answer(OCSP_RESPONSE_STATUS_INTERNALERROR);
+  der::put(basic, der::ecdsa_with_sha256());
+  der::put_bits(basic, *signature);
+  der::put(basic, certificates_);
+  Bytes body = der::wrap(der::oid_tag, basic_oid);
+  der::put(body, der::wrap(der::octet_string, der::wrap(der::sequence, basic)));
+  Bytes response = {der::enumerated, 0x01, OCSP_RESPONSE_STATUS_SUCCESSFUL};
+  der::put(response, der::wrap(der::constructed(0), der::wrap(der::sequence, body)));
+  return {der::wrap(der::sequence, response), nonce.has_value(), false};
+}
+
+OcspAnswer answer_ocsp(ByteView request_der, const OcspSigner& signer, const OcspResponder::LookUp& look_up,
+                       Instant now, Millis validity) {
+  const auto responder = OcspResponder::make(signer);
+  if (!responder) return error_answer(OCSP_RESPONSE_STATUS_INTERNALERROR);
+  return responder->answer(request_der, look_up, now, validity);
 }
 
 namespace {

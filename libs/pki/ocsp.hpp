@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "pki/crl.hpp"
@@ -33,9 +34,33 @@ struct OcspAnswer {
   bool is_error = false;   // an unsigned error status
 };
 
-OcspAnswer answer_ocsp(ByteView request_der, const OcspSigner& signer,
-                       const std::function<CertificateState(const std::string& serial)>& look_up, Instant now,
-                       Millis validity);
+// A responder with all that is the same in its answers made ready. Immutable: thread-safe.
+class OcspResponder {
+ public:
+  // invalid_argument: a certificate cannot be read, or the key is not the delegate's.
+  static Result<OcspResponder> make(const OcspSigner& signer);
+
+  using LookUp = std::function<CertificateState(const std::string& serial)>;  // serial: hex, whatever was asked for
+  [[nodiscard]] OcspAnswer answer(ByteView request_der, const LookUp& look_up, Instant now, Millis validity) const;
+
+ private:
+  struct IssuerId {  // as requests name it
+    Bytes name_hash;
+    Bytes key_hash;
+  };
+  explicit OcspResponder(crypto::PrivateKey key) : key_(std::move(key)) {}
+  [[nodiscard]] bool is_ours(const IssuerId& asked, int digest_nid) const;
+  [[nodiscard]] OcspAnswer sign(ByteView responses, const std::optional<Bytes>& nonce, Instant now) const;
+
+  crypto::PrivateKey key_;
+  IssuerId by_sha1_, by_sha256_;
+  Bytes responder_id_;  // DER, as it stands in the answer
+  Bytes certificates_;
+};
+
+// One answer of a signer that is not kept. internalError when it cannot be used.
+OcspAnswer answer_ocsp(ByteView request_der, const OcspSigner& signer, const OcspResponder::LookUp& look_up,
+                       Instant now, Millis validity);
 
 // A question about one certificate, with SHA-256 ids.
 Result<Bytes> make_ocsp_request(std::string_view certificate_pem, std::string_view issuer_pem);

@@ -194,6 +194,27 @@ TEST_F(PkiTest, CrlNumbersSerialsAndTimesAtTheirEdges) {
   EXPECT_FALSE(read_crl(trailing, issuing_.certificate_pem).ok());
 }
 
+// What is refused leaves no trace in the list, and more entries than were expected find room.
+TEST_F(PkiTest, ACrlIsWrittenEntryByEntry) {
+  auto writer = CrlWriter::begin(issuing_, 3, now_, now_ + std::chrono::hours(1), 2);
+  ASSERT_TRUE(writer.ok()) << writer.error().message;
+  std::vector<RevokedEntry> entries;
+  for (int i = 1; i <= 300; ++i) {
+    entries.push_back({fmt::format("{:x}", 0x1000 + i), now_, RevocationReason::superseded});
+    ASSERT_TRUE(writer->add(entries.back().serial, now_, entries.back().reason).ok());
+    ASSERT_EQ(writer->add("12g4", now_, RevocationReason::superseded).error().code, ErrorCode::invalid_argument);
+  }
+  const auto crl = std::move(*writer).finish();
+  ASSERT_TRUE(crl.ok()) << crl.error().message;
+  const auto info = read_crl(*crl, issuing_.certificate_pem);
+  ASSERT_TRUE(info.ok()) << info.error().message;
+  EXPECT_EQ(info->revoked.size(), entries.size());
+  for (const RevokedEntry& e : entries) EXPECT_TRUE(info->revoked.contains(e.serial)) << e.serial;
+  write("crl.der", as_text(*crl));
+  EXPECT_THAT(run("openssl crl -inform DER -in crl.der -noout -CAfile issuing.crt"), HasSubstr("verify OK"));
+  EXPECT_FALSE(CrlWriter::begin({issuing_.key, "no certificate"}, 1, now_, now_, 0).ok());
+}
+
 TEST_F(PkiTest, OcspAnswersOpensslAndGnutls) {
   const OcspSigner signer = responder();
   const auto look_up = [&](const std::string& s) {
@@ -242,6 +263,18 @@ TEST_F(PkiTest, OcspClientSideChecksWhatItGets) {
     const auto stale = read_ocsp_answer(answer.der, certificates_["dev1"], issuing_.certificate_pem, now_ + away);
     EXPECT_EQ(stale.error().code, ErrorCode::failed_precondition) << away.count();
   }
+}
+
+TEST_F(PkiTest, AResponderNeedsTheKeyOfItsCertificate) {
+  const OcspSigner signer = responder();
+  ASSERT_TRUE(OcspResponder::make(signer).ok());
+  const OcspSigner mixed{*crypto::PrivateKey::generate(), signer.certificate_pem, signer.issuer_pem};
+  EXPECT_EQ(OcspResponder::make(mixed).error().code, ErrorCode::invalid_argument);
+  EXPECT_FALSE(OcspResponder::make({signer.key, signer.certificate_pem, "nothing"}).ok());
+  const auto good = [](const std::string&) { return CertificateState{CertificateState::Kind::good, {}, {}}; };
+  const auto request = make_ocsp_request(certificates_["dev1"], issuing_.certificate_pem);
+  EXPECT_EQ(answer_ocsp(*request, mixed, good, now_, Millis(1000)).der, (Bytes{0x30, 0x03, 0x0A, 0x01, 0x02}))
+      << "internalError (2)";
 }
 
 // The nonce is an OCTET STRING in the extension's value: 1 to 128 octets are echoed, others are malformedRequest (1).

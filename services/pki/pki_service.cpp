@@ -85,6 +85,7 @@ struct PkiService::State : std::enable_shared_from_this<PkiService::State> {
   std::optional<pki::Issuer> issuer;
   std::string issuer_id;  // fingerprint
   std::optional<pki::OcspSigner> signer;
+  std::optional<pki::OcspResponder> responder;  // made of it
   std::string root_pem;
   std::optional<repository::CrlRow> crl;
   std::optional<repository::CrlRow> first_crl;  // of this start: what the stale-CRL fault serves
@@ -118,6 +119,9 @@ Status PkiService::State::load() {
   if (!ocsp_key) return ocsp_key.error().with_context("ocsp.key");
   issuer = pki::Issuer{*issuing_key, files["issuing.crt"]};
   signer = pki::OcspSigner{*ocsp_key, files["ocsp.crt"], files["issuing.crt"]};
+  auto made = pki::OcspResponder::make(*signer);
+  if (!made) return made.error().with_context("ocsp.crt");
+  responder = std::move(*made);
   root_pem = files["root.crt"];
   const auto info = pki::read_certificate(issuer->certificate_pem);
   if (!info) return info.error().with_context("issuing.crt");
@@ -274,7 +278,7 @@ async::Task<http::Response> PkiService::State::ocsp_response(http::Request reque
     ocsp_throttled_total.add();
     co_return ocsp_http(pki::ocsp_try_later(), false);
   }
-  const pki::OcspSigner by = *signer;
+  const pki::OcspResponder by = *responder;  // it may be renewed meanwhile
   const Instant now = scheduler.now();
   const Millis validity = config.ocsp_validity;
   std::function<Result<pki::OcspAnswer>(store::Transaction&)> work =
@@ -285,7 +289,7 @@ async::Task<http::Response> PkiService::State::ocsp_response(http::Request reque
       if (!state) failed = state.error();
       return state.value_or({});
     };
-    pki::OcspAnswer answer = pki::answer_ocsp(asked, by, look_up, now, validity);
+    pki::OcspAnswer answer = by.answer(asked, look_up, now, validity);
     if (failed) return *failed;
     return answer;
   };
