@@ -209,28 +209,46 @@ TEST_F(HttpTest, AReaderThatIsSlowGetsAllOfIt) {
   EXPECT_TRUE(out.ends_with("GET /last "));
 }
 
-TEST_F(HttpTest, ConnectionsAndRequestsAreLimited) {
+TEST_F(HttpTest, RequestsOfAConnectionAreLimited) {
   ServerOptions options;
-  options.connections_max = 3;
   options.requests_per_connection_max = 2;
   open(options);
   const std::string out =
       raw("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_THAT(out, HasSubstr("GET /2"));
   EXPECT_EQ(out.find("GET /3"), std::string::npos);
-  std::vector<std::shared_ptr<net::Connection>> idle(10);
+}
+
+// Whoever holds all connections and asks nothing, or asks it for ever, does not keep others out.
+TEST_F(HttpTest, ConnectionsThatAskNothingGiveWay) {
+  ServerOptions options;
+  options.connections_max = 3;
+  open(options);
+  std::vector<std::shared_ptr<net::Connection>> silent(10);
   std::atomic<int> closed{0};
-  async::run_on(loop_, [&] {
-    for (auto& c : idle) {
+  for (std::size_t i = 0; i < silent.size(); ++i) {
+    std::promise<void> opened;
+    async::run_on(loop_, [&] {
       net::Connection::Callbacks callbacks;
+      callbacks.open = [&](const net::TlsInfo&) {
+        if (i % 2 == 1) silent[i]->write("GET / HTTP/1.1\r\nHo");
+        opened.set_value();
+      };
       callbacks.closed = [&closed](const Error&) { ++closed; };
-      c = net::connect(loop_, {"127.0.0.1", server_->port()}, nullptr, std::move(callbacks));
-    }
-  });
-  for (int i = 0; i < 2'000 && closed < 7; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  EXPECT_EQ(closed, 7);
+      silent[i] = net::connect(loop_, {"127.0.0.1", server_->port()}, nullptr, std::move(callbacks));
+    });
+    opened.get_future().wait();
+  }
+  for (int i = 0; i < 5; ++i) {
+    const auto answer = ask({"GET", url("/still")});
+    ASSERT_TRUE(answer.ok()) << answer.error().message;
+    EXPECT_EQ(answer->status, 200);
+  }
+  for (int i = 0; i < 2'000 && closed < 8; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_GE(closed, 8) << "two of three places at most, and one for who asks";
+  EXPECT_THAT(metrics_.to_prometheus_text(), HasSubstr("reason=\"displaced\""));
   async::run_on(loop_, [&] {
-    for (auto& c : idle) c->abort();
+    for (auto& c : silent) c->abort();
   });
   for (int i = 0; i < 2'000 && closed < 10; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_EQ(closed, 10);
@@ -262,6 +280,57 @@ TEST_F(DrainTest, StopLetsARunningRequestFinish) {
   EXPECT_EQ(response->body, "late");
   EXPECT_TRUE(stop_result.get());
   stopper.join();
+}
+
+TEST_F(DrainTest, WhoIsBeingAnsweredIsNotSentAway) {
+  async::Event go_on(loop_);
+  std::promise<void> begun;
+  async::run_on(loop_, [&] {
+    ServerOptions options;
+    options.connections_max = 1;
+    auto opened = Server::open(
+        loop_, {"127.0.0.1", 0}, nullptr,
+        [&](Request) -> async::Task<Response> { return wait_then_answer(go_on, begun); }, metrics_, options);
+    ASSERT_TRUE(opened.ok());
+    server_ = std::move(*opened);
+  });
+  std::promise<Result<Response>> answer;
+  scope_.spawn("ask", ask_task({"GET", url("/")}, {}, answer));
+  begun.get_future().wait();
+  EXPECT_EQ(raw("GET /more HTTP/1.1\r\nHost: a\r\n\r\n"), "") << "there is no room";
+  EXPECT_THAT(metrics_.to_prometheus_text(), HasSubstr("reason=\"connections_max\""));
+  go_on.notify();
+  const Result<Response> response = answer.get_future().get();
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_EQ(response->body, "late");
+}
+
+// Answers that wait for readers who do not read are bounded together; small ones are still given.
+TEST_F(HttpTest, AnswersThatWaitForSlowReadersAreBounded) {
+  ServerOptions options;
+  options.draining_bytes_max = 3 << 20;
+  open(options);
+  std::vector<std::shared_ptr<net::Connection>> lazy(8);
+  std::string many;
+  for (int i = 0; i < 40; ++i) many += "GET /large HTTP/1.1\r\nHost: a\r\n\r\n";
+  async::run_on(loop_, [&] {
+    for (auto& c : lazy) {
+      net::Connection::Callbacks callbacks;
+      callbacks.open = [&c, &many](const net::TlsInfo&) {
+        c->pause_reading();
+        c->write(many);
+      };
+      c = net::connect(loop_, {"127.0.0.1", server_->port()}, nullptr, std::move(callbacks));
+    }
+  });
+  const auto is_bounded = [this] { return metrics_.to_prometheus_text().find("slow_readers") != std::string::npos; };
+  for (int i = 0; i < 2'000 && !is_bounded(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(is_bounded());
+  EXPECT_EQ(ask({"GET", url("/small")})->status, 200);
+  EXPECT_EQ(ask({"GET", url("/large")})->status, 503);
+  async::run_on(loop_, [&] {
+    for (auto& c : lazy) c->abort();
+  });
 }
 
 TEST_F(HttpTest, ASlowSenderIsEnded) {

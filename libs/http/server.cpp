@@ -1,5 +1,6 @@
 #include "http/server.hpp"
 
+#include <map>
 #include <set>
 
 #include "log/log.hpp"
@@ -8,6 +9,8 @@ namespace fleetward::http {
 namespace {
 
 constexpr std::size_t pipelined_bytes_max = 64 << 10;
+constexpr std::size_t small_answer_bytes = 256 << 10;  // as much as is written without waiting for the reader
+constexpr std::size_t displaced_max = 64;  // that are on their way out while others have come in their place
 
 class ServerConnection;
 
@@ -29,6 +32,12 @@ struct Server::State {
   metrics::Registry& registry;
   std::unique_ptr<net::Listener> listener;
   std::set<std::shared_ptr<ServerConnection>> connections;
+  // Those without a request that is being answered, longest first: whose request has not begun, and whose has.
+  using Waiting = std::map<std::uint64_t, ServerConnection*>;
+  Waiting idle, begun;
+  std::uint64_t turn = 0;
+  std::uint64_t refused_by_listener = 0;
+  std::size_t draining_bytes = 0;
   bool stopping = false;
 };
 
@@ -41,6 +50,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
 
   void start() {
     const auto self = shared_from_this();
+    wait_among(&server_->idle);
     net::Connection::Callbacks callbacks;
     callbacks.open = [self](const net::TlsInfo&) { self->arm(self->server_->options.idle_timeout); };
     callbacks.data = [self](ByteView bytes) { self->on_data(as_text(bytes)); };
@@ -53,8 +63,26 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
     if (!busy_) connection_->close();
   }
 
+  void give_way() {
+    wait_among(nullptr);
+    closing_ = true;
+    server_->refused("displaced").add();
+    connection_->abort();
+  }
+
  private:
+  // nullptr: it does not wait for a request.
+  void wait_among(Server::State::Waiting* those) {
+    if (waiting_ != nullptr) waiting_->erase(turn_);
+    waiting_ = those;
+    if (those == nullptr) return;
+    turn_ = ++server_->turn;
+    those->emplace(turn_, this);
+  }
+
   void on_closed() {
+    wait_among(nullptr);
+    note_draining(0);
     server_->scheduler.cancel(timer_);
     closed_ = true;
     server_->connections.erase(shared_from_this());
@@ -84,6 +112,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   void consume(std::string_view bytes) {
     if (!begun_ && !bytes.empty()) {
       begun_ = true;
+      wait_among(&server_->begun);
       arm(server_->options.request_timeout);
     }
     const Result<std::size_t> used = parser_.put(bytes);
@@ -106,6 +135,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
 
   void handle() {
     busy_ = true;
+    wait_among(nullptr);
     begun_ = continued_ = false;
     server_->scheduler.cancel(timer_);
     keep_alive_ =
@@ -136,13 +166,29 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
                                 {"status", response.status},
                                 {"seconds", seconds}});
     if (self->closed_) co_return;
-    self->send(response, self->keep_alive_ && !self->server_->stopping, self->to_head_);
-    self->after_answer();
+    if (!self->may_wait(response.body.size())) {
+      self->server_->refused("slow_readers").add();
+      self->send(text_response(503, "too many answers wait for slow readers\n"), false, self->to_head_);
+    } else {
+      self->send(response, self->keep_alive_ && !self->server_->stopping, self->to_head_);
+    }
+    self->after_answer(response.body.size());
+  }
+
+  // Whether an answer may be queued that may have to wait for its reader.
+  [[nodiscard]] bool may_wait(std::size_t bytes) const {
+    return bytes <= small_answer_bytes || server_->draining_bytes + bytes <= server_->options.draining_bytes_max;
+  }
+
+  void note_draining(std::size_t bytes) {
+    server_->draining_bytes -= std::exchange(draining_bytes_, bytes);
+    server_->draining_bytes += bytes;
   }
 
   // The next request waits until this one's answer is on its way: pipelining cannot heap up answers.
-  void after_answer() {
+  void after_answer(std::size_t bytes) {
     draining_ = !closing_ && !connection_->can_write();
+    if (draining_) note_draining(bytes);
     busy_ = draining_;
     if (draining_) return arm(server_->options.request_timeout);
     if (!closing_) next();
@@ -150,6 +196,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
 
   void on_drained() {
     if (!std::exchange(draining_, false)) return;
+    note_draining(0);
     busy_ = false;
     if (server_->stopping) return connection_->close();
     next();
@@ -163,6 +210,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   }
 
   void next() {
+    wait_among(&server_->idle);
     arm(server_->options.idle_timeout);
     connection_->resume_reading();
     if (pending_.empty()) return;
@@ -173,6 +221,9 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   std::shared_ptr<Server::State> server_;
   std::shared_ptr<net::Connection> connection_;
   RequestParser parser_;
+  Server::State::Waiting* waiting_ = nullptr;  // where it stands at turn_
+  std::uint64_t turn_ = 0;
+  std::size_t draining_bytes_ = 0;
   std::string pending_;  // of requests after the one that is being handled
   async::TimerId timer_ = async::no_timer;
   std::size_t requests_ = 0;
@@ -188,6 +239,32 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
 
 }  // namespace
 
+namespace {
+
+// Whether there is room for one more.
+bool make_room(Server::State& server) {
+  if (server.connections.size() < server.options.connections_max) return true;
+  Server::State::Waiting& those = server.idle.empty() ? server.begun : server.idle;
+  if (those.empty()) {
+    server.refused("connections_max").add();
+    return false;
+  }
+  const auto first = those.begin()->second->shared_from_this();
+  first->give_way();
+  return true;
+}
+
+void take(const std::shared_ptr<Server::State>& server, std::shared_ptr<net::Connection> connection) {
+  const std::uint64_t refused = server->listener->refused();
+  server->refused("connections_max").add(refused - std::exchange(server->refused_by_listener, refused));
+  if (!make_room(*server)) return connection->abort();
+  auto handled = std::make_shared<ServerConnection>(server, std::move(connection));
+  server->connections.insert(handled);
+  handled->start();
+}
+
+}  // namespace
+
 Server::Server(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Server::~Server() = default;
 
@@ -196,15 +273,13 @@ Result<std::unique_ptr<Server>> Server::open(async::Scheduler& scheduler, const 
                                              metrics::Registry& metrics, ServerOptions options) {
   auto state = std::make_shared<State>(scheduler, std::move(handler), metrics, std::move(options));
   net::ListenerOptions listening;
-  listening.connections_max = state->options.connections_max;
+  listening.connections_max = state->options.connections_max + displaced_max;
   listening.connection.write_queue_bytes_max = 64 << 20;  // a large CRL is one answer
   std::weak_ptr<State> weak = state;
   auto accepted = [weak](std::shared_ptr<net::Connection> connection) {
     const auto server = weak.lock();
     if (!server) return connection->abort();
-    auto handled = std::make_shared<ServerConnection>(server, std::move(connection));
-    server->connections.insert(handled);
-    handled->start();
+    take(server, std::move(connection));
   };
   auto listener = net::Listener::open(scheduler, at, std::move(tls), accepted, listening);
   if (!listener) return listener.error();

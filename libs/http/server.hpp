@@ -2,6 +2,10 @@
 //
 // Requests of a connection are answered in order; the handler is a task of the server's scope. Limits: ServerOptions,
 // each counted in fleetward_http_refused_total by reason. stop() lets requests that run finish.
+//
+// Connections that ask nothing keep nobody out: where all are taken, a new one takes the place of the one that has
+// waited longest without a request, or else of the one whose request has taken longest to come (`displaced`). Only when
+// each has a request that is being answered is the new one refused (`connections_max`).
 #pragma once
 
 #include <functional>
@@ -22,6 +26,8 @@ struct ServerOptions {
   std::size_t requests_per_connection_max = 10'000;
   Millis request_timeout{30'000};  // first byte to last
   Millis idle_timeout{60'000};
+  // Of answers that wait for slow readers, together: beyond it a large answer is 503 (`slow_readers`).
+  std::size_t draining_bytes_max = 256 << 20;
 };
 
 class Server {
