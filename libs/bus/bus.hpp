@@ -105,7 +105,10 @@ class Bus {
   [[nodiscard]] virtual std::int32_t partition_count(std::string_view topic) const = 0;
 
   // `done` is called once, on a thread of the bus: do little in it (post to a scheduler).
-  virtual void append(std::vector<OutRecord> records, AppendCallback done) = 0;
+  virtual void append_batch(Batch records, AppendCallback done) = 0;
+  void append(std::vector<OutRecord> records, AppendCallback done) {
+    append_batch(std::make_shared<const std::vector<OutRecord>>(std::move(records)), std::move(done));
+  }
 
   virtual Result<std::unique_ptr<Consumer>> subscribe(async::Scheduler& scheduler, ConsumerOptions options) = 0;
   // From `start` of each partition on; an offset below what is there starts at the first that is.

@@ -22,8 +22,8 @@ class EmbeddedBus final : public Bus {
   [[nodiscard]] std::int32_t partition_count(std::string_view topic) const override {
     return bus_->partition_count(topic);
   }
-  void append(std::vector<OutRecord> records, AppendCallback done) override {
-    bus_->append(std::move(records), std::move(done));
+  void append_batch(Batch records, AppendCallback done) override {
+    bus_->append_batch(std::move(records), std::move(done));
   }
   Result<std::unique_ptr<Consumer>> subscribe(async::Scheduler& scheduler, ConsumerOptions options) override {
     return bus_->subscribe(scheduler, std::move(options));

@@ -27,9 +27,9 @@ class LocalBus final : public Bus {
     return core_->partition_count(topic);
   }
 
-  void append(std::vector<OutRecord> records, AppendCallback done) override {
+  void append_batch(Batch records, AppendCallback done) override {
     WriteRequest request;
-    if (const Status good = core_->check(records, request.bytes); !good) {
+    if (const Status good = core_->check(*records, request.bytes); !good) {
       core_->reader.post([done = std::move(done), error = good.error()] { done(error); });
       return;
     }

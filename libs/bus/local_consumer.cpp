@@ -19,7 +19,7 @@ class LocalUnitOfWork final : public UnitOfWork {
     request_.member = member;
   }
 
-  void append(OutRecord record) override { request_.records.push_back(std::move(record)); }
+  void append(OutRecord record) override { records_.push_back(std::move(record)); }
   void set_offset(std::int32_t partition, std::int64_t next_offset) override {
     const auto epoch = epochs_.find(partition);
     request_.offsets.push_back({group_, topic_, partition, next_offset});
@@ -28,9 +28,10 @@ class LocalUnitOfWork final : public UnitOfWork {
 
   async::Task<Result<std::vector<Position>>> commit() override {
     if (request_.offsets.empty()) co_return Error(ErrorCode::invalid_argument, "a unit of work needs an offset");
-    const Status good = core_->check(request_.records, request_.bytes);
+    const Status good = core_->check(records_, request_.bytes);
     if (!good) co_return good.error();
     std::function<void(AppendCallback)> start = [this](AppendCallback done) {
+      request_.records = std::make_shared<const std::vector<OutRecord>>(std::move(records_));
       request_.done = std::move(done);
       core_->enqueue(std::move(request_));
     };
@@ -45,6 +46,7 @@ class LocalUnitOfWork final : public UnitOfWork {
   std::string group_;
   std::string topic_;
   std::map<std::int32_t, std::uint64_t> epochs_;
+  std::vector<OutRecord> records_;
   WriteRequest request_;
 };
 

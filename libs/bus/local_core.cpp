@@ -9,9 +9,8 @@ namespace fleetward::bus {
 namespace {
 
 std::size_t size_of(const OutRecord& r) {
-  std::size_t bytes = r.key.size() + (r.value ? r.value->size() : 0);
-  for (const Header& h : r.headers) bytes += h.name.size() + h.value.size();
-  return bytes;
+  const std::size_t bytes = r.key.size() + (r.value ? r.value->size() : 0);
+  return bytes + r.headers.encoded().size();
 }
 
 }  // namespace
@@ -68,7 +67,7 @@ void LocalCore::commit(std::vector<WriteRequest>& batch) {
   for (std::size_t i = 0; i < batch.size(); ++i) {
     if (!may_commit(batch[i])) continue;
     first[i] = placed.size();
-    for (const OutRecord& r : batch[i].records) {
+    for (const OutRecord& r : *batch[i].records) {
       const std::int32_t count = partition_count(r.topic);
       placed.push_back({&r, r.partition.value_or(partition_of(r.key, count)), 0});
     }
@@ -94,8 +93,8 @@ void LocalCore::answer(const WriteRequest& request, std::optional<std::size_t> f
     request.done(written.error());
   } else {
     std::vector<Position> positions;
-    positions.reserve(request.records.size());
-    for (std::size_t k = 0; k < request.records.size(); ++k) {
+    positions.reserve(request.records->size());
+    for (std::size_t k = 0; k < request.records->size(); ++k) {
       positions.push_back({placed[*first + k].partition, placed[*first + k].offset});
     }
     request.done(std::move(positions));

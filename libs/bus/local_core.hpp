@@ -19,7 +19,7 @@ using GroupKey = std::pair<std::string, std::string>;  // group, topic
 using Offsets = std::map<std::int32_t, std::int64_t>;  // by partition
 
 struct WriteRequest {
-  std::vector<OutRecord> records;
+  Batch records;
   std::vector<OffsetCommit> offsets;
   MemberId member = 0;                // 0: a plain append
   std::vector<std::uint64_t> epochs;  // of the member's claim to the partition of each offset; 0: it has none

@@ -2,13 +2,6 @@
 
 namespace fleetward::bus {
 
-std::optional<std::string_view> find_header(const Headers& headers, std::string_view name) {
-  for (const Header& header : headers) {
-    if (header.name == name) return header.value;
-  }
-  return std::nullopt;
-}
-
 namespace {
 
 // MurmurHash2 with Kafka's seed (org.apache.kafka.common.utils.Utils.murmur2), public domain by Austin Appleby.

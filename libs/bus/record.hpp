@@ -2,23 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bus/headers.hpp"
 #include "core/time.hpp"
 
 namespace fleetward::bus {
-
-struct Header {
-  std::string name;
-  std::string value;
-  friend bool operator==(const Header&, const Header&) = default;
-};
-using Headers = std::vector<Header>;
-
-std::optional<std::string_view> find_header(const Headers& headers, std::string_view name);
 
 // A record to be written. Without `partition` it goes where its key's murmur2 hash says (partition_of).
 struct OutRecord {
@@ -28,6 +21,9 @@ struct OutRecord {
   Headers headers;
   std::optional<std::int32_t> partition;
 };
+
+// Records that are written together, in order. Shared with who may have to write them again.
+using Batch = std::shared_ptr<const std::vector<OutRecord>>;
 
 struct Position {
   std::int32_t partition = 0;

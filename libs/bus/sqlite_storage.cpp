@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <mutex>
 
-#include "bus/header_codec.hpp"
 #include "bus/scratch_copy.hpp"
 #include "sqlite/sqlite.hpp"
 
@@ -148,7 +147,7 @@ class SqliteStorage final : public Storage {
       if (!*row) break;
       Record r{topic, partition, (*s)->integer(0), instant_from_ms((*s)->integer(1)), (*s)->blob(2), std::nullopt, {}};
       if ((*s)->type(3) != sqlite::ColumnType::null) r.value = (*s)->blob(3);
-      auto headers = decode_headers((*s)->blob(4));
+      auto headers = Headers::decode((*s)->blob(4));
       if (!headers) return headers.error();
       r.headers = std::move(*headers);
       bytes += r.key.size() + (r.value ? r.value->size() : 0);
@@ -376,7 +375,7 @@ class SqliteStorage final : public Storage {
       s.bind(2, to_ms(now));
       s.bind_blob(3, r.key);
       if (r.value) s.bind_blob(4, *r.value);
-      s.bind_blob(5, encode_headers(r.headers));
+      s.bind_blob(5, r.headers.encoded());
       if (const Status done = s.run(); !done) return done;
     }
     for (const auto& [where, lane] : lanes) {

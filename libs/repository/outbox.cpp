@@ -16,7 +16,7 @@ std::string headers_text(const OutboxMessage& message) {
   json::Value list = json::Value::array();
   list.push_back({fleet::header::version, std::to_string(message.version)});
   list.push_back({fleet::header::content_type, "application/cloudevents+json"});
-  for (const bus::Header& h : message.headers) list.push_back({h.name, h.value});
+  for (const bus::Header h : message.headers) list.push_back({h.name, h.value});
   return json::dump(list);
 }
 

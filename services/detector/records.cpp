@@ -26,7 +26,7 @@ detect::InputRecord to_input(const bus::Record& record) {
   in.append_time = record.append_time;
   in.key = record.key;
   if (record.value) in.value = *record.value;
-  for (const bus::Header& header : record.headers) {
+  for (const bus::Header header : record.headers) {
     if (header.name == fleet::header::kind) {
       in.kind = header.value;
     } else if (header.name == fleet::header::thing_id) {

@@ -13,7 +13,7 @@ constexpr Millis pause_after_failure{200};
 void mark_as_sent_again(bus::OutRecord& record) {
   const bool has_id = bus::find_header(record.headers, fleet::header::packet_id).has_value();
   if (!has_id || bus::find_header(record.headers, fleet::header::dup)) return;
-  record.headers.push_back({std::string(fleet::header::dup), "1"});
+  record.headers.push_back({fleet::header::dup, "1"});
 }
 
 }  // namespace
@@ -24,10 +24,10 @@ Appender::Appender(bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry
       retries_(metrics.counter("fleetward_gateway_append_retries_total",
                                "Batches that the bus did not take at the first try.")) {}
 
-void Appender::append(bus::OutRecord record, std::function<void()> durable) {
-  const std::size_t bytes = record.key.size() + (record.value ? record.value->size() : 0) + 256;
-  bytes_ += bytes;
-  waiting_.push_back({std::move(record), std::move(durable), bytes});
+void Appender::append(bus::OutRecord record, Receipt receipt) {
+  bytes_waiting_ += record.key.size() + (record.value ? record.value->size() : 0) + 256;
+  waiting_.push_back(std::move(record));
+  receipts_waiting_.push_back(std::move(receipt));
   pump();
 }
 
@@ -38,18 +38,26 @@ void Appender::pump() {
     self->pump_posted_ = false;
     if (self->busy_ || self->waiting_.empty() || self->ended_) return;
     self->busy_ = true;
-    self->batch_ = std::exchange(self->waiting_, {});
+    self->writing_ = std::make_shared<const std::vector<bus::OutRecord>>(std::exchange(self->waiting_, {}));
+    self->receipts_writing_ = std::exchange(self->receipts_waiting_, {});
+    self->bytes_writing_ = std::exchange(self->bytes_waiting_, 0);
     self->write();
   });
 }
 
 void Appender::write() {
-  std::vector<bus::OutRecord> records;
-  records.reserve(batch_.size());
-  for (const Item& item : batch_) records.push_back(item.record);  // kept: the batch may have to be written again
-  bus_.append(std::move(records), [self = shared_from_this()](const Result<std::vector<bus::Position>>& result) {
+  bus_.append_batch(writing_, [self = shared_from_this()](const Result<std::vector<bus::Position>>& result) {
     const Status written = result.ok() ? Status() : Status(result.error());
     self->scheduler_.post([self, written] { self->on_written(written); });
+  });
+}
+
+void Appender::write_again_later() {
+  std::vector<bus::OutRecord> again = *writing_;
+  for (bus::OutRecord& record : again) mark_as_sent_again(record);
+  writing_ = std::make_shared<const std::vector<bus::OutRecord>>(std::move(again));
+  scheduler_.call_after(pause_after_failure, [self = shared_from_this()] {
+    if (!self->ended_) self->write();
   });
 }
 
@@ -57,19 +65,15 @@ void Appender::on_written(const Status& written) {
   if (ended_) return;
   if (!written) {
     retries_.add();
-    for (Item& item : batch_) mark_as_sent_again(item.record);
     if (!std::exchange(failing_, true)) log::error("bus_unavailable", {{"error", written.error().message}});
-    scheduler_.call_after(pause_after_failure, [self = shared_from_this()] {
-      if (!self->ended_) self->write();
-    });
-    return;
+    return write_again_later();
   }
   if (std::exchange(failing_, false)) log::info("bus_available_again", {});
-  const std::vector<Item> done = std::exchange(batch_, {});
+  writing_.reset();
+  bytes_writing_ = 0;
   busy_ = false;
-  for (const Item& item : done) {
-    bytes_ -= item.bytes;
-    if (item.durable) item.durable();
+  for (const Receipt& receipt : std::exchange(receipts_writing_, {})) {
+    if (receipt.to) receipt.to->on_durable(receipt);
   }
   pump();
   if (on_progress) on_progress();

@@ -14,10 +14,10 @@ using ::testing::ElementsAre;
 class LyingBus final : public bus::Bus {
  public:
   explicit LyingBus(int lies) : lies_(lies) {}
-  void append(std::vector<bus::OutRecord> records, bus::AppendCallback done) override {
-    for (bus::OutRecord& r : records) taken.push_back(std::move(r));
+  void append_batch(bus::Batch records, bus::AppendCallback done) override {
+    taken.insert(taken.end(), records->begin(), records->end());
     if (lies_-- > 0) return done(Error(ErrorCode::unavailable, "no answer in time"));
-    done(std::vector<bus::Position>(records.size()));
+    done(std::vector<bus::Position>(records->size()));
   }
   Status ensure_topics(const std::vector<bus::TopicSpec>&) override { return {}; }
   std::int32_t partition_count(std::string_view) const override { return 1; }
@@ -38,6 +38,12 @@ class LyingBus final : public bus::Bus {
   int lies_;
 };
 
+class CountingReporter final : public Reporter {
+ public:
+  void on_durable(const Receipt&) override { ++durable; }
+  int durable = 0;
+};
+
 std::vector<std::string> dup_headers(const std::vector<bus::OutRecord>& records) {
   std::vector<std::string> out;
   for (const bus::OutRecord& r : records)
@@ -47,7 +53,7 @@ std::vector<std::string> dup_headers(const std::vector<bus::OutRecord>& records)
 
 bus::OutRecord report(const std::string& thing, bool has_packet_id) {
   bus::OutRecord r{std::string(fleet::topic::devices), thing, "{}", {}, std::nullopt};
-  if (has_packet_id) r.headers.push_back({std::string(fleet::header::packet_id), "7"});
+  if (has_packet_id) r.headers.push_back({fleet::header::packet_id, "7"});
   return r;
 }
 
@@ -56,11 +62,11 @@ TEST(Appender, WhatIsWrittenAgainIsMarkedSoThatItCountsOnce) {
   async::VirtualScheduler scheduler(instant_from_ms(0));
   metrics::Registry metrics;
   const auto appender = std::make_shared<Appender>(bus, scheduler, metrics);
-  int durable = 0;
-  appender->append(report("cam-1", true), [&durable] { ++durable; });
-  appender->append(report("cam-2", false), [&durable] { ++durable; });
+  const auto reporter = std::make_shared<CountingReporter>();
+  appender->append(report("cam-1", true), {reporter});
+  appender->append(report("cam-2", false), {reporter});
   scheduler.run_for(Millis(5'000));
-  EXPECT_EQ(durable, 2);
+  EXPECT_EQ(reporter->durable, 2);
   EXPECT_THAT(dup_headers(bus.taken), ElementsAre("none", "none", "1", "none", "1", "none"));
 }
 

@@ -8,6 +8,7 @@
 namespace fleetward::gateway {
 
 class DeviceConnection final : public mqtt::ServerSession::Handler,
+                               public Reporter,
                                public std::enable_shared_from_this<DeviceConnection> {
  public:
   DeviceConnection(std::shared_ptr<Gateway::State> gateway, std::shared_ptr<net::Connection> connection);
@@ -33,6 +34,7 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   std::uint8_t on_subscribe(std::string_view filter, std::uint8_t qos) override;
   void on_unsubscribe(std::string_view) override {}
   void on_end(const mqtt::Failure& failure, bool by_client) override;
+  void on_durable(const Receipt& receipt) override;
 
  private:
   net::PeerVerdict judge_unproven(ByteView leaf_der);

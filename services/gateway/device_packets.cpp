@@ -160,20 +160,19 @@ void DeviceConnection::refuse_publish(const mqtt::Publish& packet) {
 
 // The record of a report: what the device sent, untouched, and in headers what is known of it.
 bus::OutRecord DeviceConnection::record_of(const mqtt::Publish& packet, report::Encoding encoding, Instant now) const {
+  constexpr std::size_t enough = 384;
   bus::OutRecord record{
       std::string(fleet::topic::devices), thing_, std::string(as_text(packet.payload)), {}, std::nullopt};
-  record.headers.reserve(8);
-  const auto header = [&record](std::string_view name, std::string value) {
-    record.headers.push_back({std::string(name), std::move(value)});
-  };
-  header(fleet::header::kind, std::string(to_string(fleet::RecordKind::report)));
-  header(fleet::header::received_ms, std::to_string(to_ms(now)));
-  header(fleet::header::source, gateway_->config.instance);
-  header(fleet::header::principal, fingerprint_);
-  header(fleet::header::thing_id, thing_id_);
-  header(fleet::header::content_type, std::string(report::content_type(encoding)));
-  if (packet.qos > 0) header(fleet::header::packet_id, std::to_string(packet.packet_id));
-  if (packet.dup) header(fleet::header::dup, "1");
+  bus::Headers& headers = record.headers;
+  headers.reserve_more(enough);
+  headers.push_back({fleet::header::kind, to_string(fleet::RecordKind::report)});
+  headers.push_back({fleet::header::received_ms, std::to_string(to_ms(now))});
+  headers.push_back({fleet::header::source, gateway_->config.instance});
+  headers.push_back({fleet::header::principal, fingerprint_});
+  headers.push_back({fleet::header::thing_id, thing_id_});
+  headers.push_back({fleet::header::content_type, report::content_type(encoding)});
+  if (packet.qos > 0) headers.push_back({fleet::header::packet_id, std::to_string(packet.packet_id)});
+  if (packet.dup) headers.push_back({fleet::header::dup, "1"});
   return record;
 }
 
@@ -200,15 +199,16 @@ void DeviceConnection::take_report(const mqtt::Publish& packet, access::TopicUse
   // Made only for who listens: many devices take the PUBACK for an answer.
   const std::string topic = access::accepted_topic(thing_, use);
   std::string text = session_.is_subscribed(topic) ? report::accepted_reply(thing_, **report, now, encoding) : "";
-  gateway_->appender->append(std::move(record),
-                             [self = shared_from_this(), acknowledged_id, use, text = std::move(text)] {
-                               fault::crash_here("gateway.after_append");
-                               self->gateway_->counters.reports("accepted").add();
-                               if (self->closed_) return;
-                               if (acknowledged_id != 0) self->session_.acknowledge(acknowledged_id);
-                               if (!text.empty()) self->reply(access::accepted_topic(self->thing_, use), text);
-                               self->pump();
-                             });
+  gateway_->appender->append(std::move(record), {shared_from_this(), acknowledged_id, use, std::move(text)});
+}
+
+void DeviceConnection::on_durable(const Receipt& receipt) {
+  fault::crash_here("gateway.after_append");
+  gateway_->counters.reports_accepted.add();
+  if (closed_) return;
+  if (receipt.packet_id != 0) session_.acknowledge(receipt.packet_id);
+  if (!receipt.reply.empty()) reply(access::accepted_topic(thing_, receipt.use), receipt.reply);
+  pump();
 }
 
 void DeviceConnection::reply(const std::string& topic, const std::string& text) {

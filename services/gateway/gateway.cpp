@@ -37,6 +37,7 @@ Result<std::shared_ptr<const net::TlsContext>> make_tls(const net::TlsMaterial& 
 
 Counters::Counters(metrics::Registry& m)
     : registry(m),
+      reports_accepted(reports("accepted")),
       sessions_cut(m.counter("fleetward_gateway_sessions_cut_total",
                              "Live sessions that were ended by a hold or a certificate.")),
       probes(m.counter("fleetward_gateway_probes_total", "Probes answered.")),
@@ -294,13 +295,11 @@ void Gateway::State::emit_due_metrics() {
 void Gateway::State::append_cloud_metrics(const std::string& thing, const std::string& thing_id,
                                           const fleet::CloudMetrics& delta) {
   bus::OutRecord record{std::string(fleet::topic::devices), thing, json::dump(to_json(delta)), {}, std::nullopt};
-  const auto header = [&record](std::string_view name, std::string value) {
-    record.headers.push_back({std::string(name), std::move(value)});
-  };
-  header(fleet::header::kind, std::string(to_string(fleet::RecordKind::cloud_metrics)));
-  header(fleet::header::received_ms, std::to_string(to_ms(scheduler.now())));
-  header(fleet::header::source, config.instance);
-  if (!thing_id.empty()) header(fleet::header::thing_id, thing_id);
+  bus::Headers& headers = record.headers;
+  headers.push_back({fleet::header::kind, to_string(fleet::RecordKind::cloud_metrics)});
+  headers.push_back({fleet::header::received_ms, std::to_string(to_ms(scheduler.now()))});
+  headers.push_back({fleet::header::source, config.instance});
+  if (!thing_id.empty()) headers.push_back({fleet::header::thing_id, thing_id});
   appender->append(std::move(record), {});
 }
 

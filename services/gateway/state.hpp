@@ -26,6 +26,7 @@ struct Counters {
   metrics::Counter& throttled(std::string_view limit);
 
   metrics::Registry& registry;
+  metrics::Counter& reports_accepted;
   metrics::Counter& sessions_cut;
   metrics::Counter& probes;
   metrics::Counter& takeovers;

@@ -34,11 +34,11 @@ class FlakyBus final : public bus::Bus {
 
   Status ensure_topics(const std::vector<bus::TopicSpec>& topics) override { return inner_->ensure_topics(topics); }
   std::int32_t partition_count(std::string_view topic) const override { return inner_->partition_count(topic); }
-  void append(std::vector<bus::OutRecord> records, bus::AppendCallback done) override {
+  void append_batch(bus::Batch records, bus::AppendCallback done) override {
     if (append_fails) return done(Error(ErrorCode::unavailable, "the bus is away"));
     const std::lock_guard lock(mutex_);
     if (holding_) return held_.push_back({std::move(records), std::move(done)});
-    inner_->append(std::move(records), std::move(done));
+    inner_->append_batch(std::move(records), std::move(done));
   }
   Result<std::unique_ptr<bus::Consumer>> subscribe(async::Scheduler& s, bus::ConsumerOptions o) override {
     return inner_->subscribe(s, std::move(o));
@@ -64,7 +64,7 @@ class FlakyBus final : public bus::Bus {
   void release() {
     const std::lock_guard lock(mutex_);
     holding_ = false;
-    for (auto& [records, done] : std::exchange(held_, {})) inner_->append(std::move(records), std::move(done));
+    for (auto& [records, done] : std::exchange(held_, {})) inner_->append_batch(std::move(records), std::move(done));
   }
   bool holds_any() {
     const std::lock_guard lock(mutex_);
@@ -77,7 +77,7 @@ class FlakyBus final : public bus::Bus {
   std::unique_ptr<bus::Bus> inner_;
   std::mutex mutex_;
   bool holding_ = false;
-  std::vector<std::pair<std::vector<bus::OutRecord>, bus::AppendCallback>> held_;
+  std::vector<std::pair<bus::Batch, bus::AppendCallback>> held_;
 };
 
 struct Identity {

@@ -82,28 +82,30 @@ bool ProcessBus::fails(std::int64_t one_in_n) const {
   return universe_.now() < away_until || universe_.choice().one_in(one_in_n);
 }
 
-void ProcessBus::send(std::vector<bus::OutRecord> records, bus::AppendCallback done, bool tell) {
+void ProcessBus::send(bus::Batch records, bus::AppendCallback done, bool tell) {
   // The bus's own threads answer; a process that is gone hears nothing.
   bus::AppendCallback answer = [alive = alive_, done = std::move(done), tell](auto result) {
     if (*alive) done(tell ? std::move(result) : Result<std::vector<bus::Position>>(away()));
   };
-  inner_.append(std::move(records), std::move(answer));
+  inner_.append_batch(std::move(records), std::move(answer));
 }
 
-void ProcessBus::append(std::vector<bus::OutRecord> records, bus::AppendCallback done) {
+void ProcessBus::append_batch(bus::Batch records, bus::AppendCallback done) {
   Choice& choice = universe_.choice();
   const bool refused = fails(faults_.append_refused);
   const bool partial = choice.one_in(faults_.append_partial);
   const bool unsaid = choice.one_in(faults_.append_unsaid);
   // On its way: a later one does not overtake it.
   last_sent_ = std::max(last_sent_, universe_.now() + choice.millis(0, faults_.late_max.count()));
-  auto held = std::make_shared<std::pair<std::vector<bus::OutRecord>, bus::AppendCallback>>(std::move(records),
-                                                                                            std::move(done));
+  auto held = std::make_shared<std::pair<bus::Batch, bus::AppendCallback>>(std::move(records), std::move(done));
   loop_.call_after(last_sent_ - universe_.now(), [this, held, refused, partial, unsaid] {
     auto& [all, answer] = *held;
     if (refused) return answer(away());
-    if (partial) all.resize(static_cast<std::size_t>(universe_.choice().below(static_cast<std::int64_t>(all.size()))));
-    if (all.empty()) return answer(away());
+    if (partial) {
+      const auto kept = universe_.choice().below(static_cast<std::int64_t>(all->size()));
+      all = std::make_shared<const std::vector<bus::OutRecord>>(all->begin(), all->begin() + kept);
+    }
+    if (all->empty()) return answer(away());
     send(std::move(all), std::move(answer), !partial && !unsaid);
   });
 }

@@ -34,7 +34,7 @@ class ProcessBus final : public bus::Bus {
   [[nodiscard]] std::int32_t partition_count(std::string_view topic) const override {
     return inner_.partition_count(topic);
   }
-  void append(std::vector<bus::OutRecord> records, bus::AppendCallback done) override;
+  void append_batch(bus::Batch records, bus::AppendCallback done) override;
   Result<std::unique_ptr<bus::Consumer>> subscribe(async::Scheduler& scheduler, bus::ConsumerOptions options) override;
   Result<std::unique_ptr<bus::Reader>> read(async::Scheduler& scheduler, std::string topic,
                                             std::vector<bus::Position> start) override;
@@ -52,7 +52,7 @@ class ProcessBus final : public bus::Bus {
 
  private:
   async::Task<void> be_late();
-  void send(std::vector<bus::OutRecord> records, bus::AppendCallback done, bool tell);
+  void send(bus::Batch records, bus::AppendCallback done, bool tell);
 
   Universe& universe_;
   Loop& loop_;
