@@ -35,8 +35,8 @@ ServerSession::ServerSession(Handler& handler, const SessionLimits& limits, Stea
 void ServerSession::feed(ByteView bytes, SteadyTime now) {
   if (state_ == State::ended) return;
   now_ = now;
-  if (!bytes_.take(limits_.bytes, static_cast<std::int64_t>(bytes.size()), now))
-    return fail({reason::quota_exceeded, "more bytes a second than allowed"});
+  if (paused_until_ && now >= *paused_until_) paused_until_.reset();
+  if (!take_bytes(bytes.size())) return;
   buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
   if (std::exchange(feeding_, true)) return;  // called from within a handler
   std::size_t used = 0;
@@ -45,7 +45,7 @@ void ServerSession::feed(ByteView bytes, SteadyTime now) {
     const std::size_t bytes_max = state_ == State::connected ? limits_.packet_bytes_max : limits_.connect_bytes_max;
     const auto frame = next_frame(ByteView(buffer_).subspan(used), bytes_max, failure);
     if (failure.reason_code != reason::success) fail(failure);
-    if (!frame) break;
+    if (!frame || must_wait(*frame)) break;
     used += frame->whole.size();
     last_heard_ = now;
     handle(*frame);
@@ -55,6 +55,30 @@ void ServerSession::feed(ByteView bytes, SteadyTime now) {
   if (buffer_.empty()) buffer_ = Bytes();  // an idle client holds no buffer
   if (state_ == State::deciding && buffer_.size() > limits_.packet_bytes_max)
     fail({reason::packet_too_large, "too much behind a CONNECT that is not decided yet"});
+  if (paused_until_ && buffer_.size() > 2 * limits_.packet_bytes_max)
+    fail({reason::quota_exceeded, "more bytes a second than allowed"});
+}
+
+bool ServerSession::take_bytes(std::size_t count) {
+  const auto n = static_cast<std::int64_t>(count);
+  if (count == 0 || bytes_.take(limits_.bytes, n, now_)) return true;
+  if (version_ == Version::v5) {
+    fail({reason::quota_exceeded, "more bytes a second than allowed"});
+    return false;
+  }
+  bytes_.charge(limits_.bytes, n, now_);
+  paused_until_ = bytes_.ready_at(limits_.bytes, 0, now_);
+  return true;
+}
+
+// 3.1.1 alone: the packet stays where it is until its turn.
+bool ServerSession::must_wait(const Frame& frame) {
+  const bool is_message = frame.type == PacketType::publish || frame.type == PacketType::subscribe ||
+                          frame.type == PacketType::unsubscribe || frame.type == PacketType::pingreq;
+  if (version_ == Version::v5 || state_ != State::connected || !is_message) return false;
+  if (messages_.has(limits_.messages, 1, now_)) return false;
+  paused_until_ = std::max(paused_until_.value_or(now_), messages_.ready_at(limits_.messages, 1, now_));
+  return true;
 }
 
 bool ServerSession::take_message() {
@@ -216,7 +240,8 @@ void ServerSession::fail(const Failure& failure) {
 
 std::optional<SteadyTime> ServerSession::deadline() const {
   if (state_ != State::connected || keep_alive_seconds_ == 0) return std::nullopt;
-  return last_heard_ + std::chrono::duration_cast<SteadyTime>(Seconds(1.5 * keep_alive_seconds_));
+  const SteadyTime due = last_heard_ + std::chrono::duration_cast<SteadyTime>(Seconds(1.5 * keep_alive_seconds_));
+  return std::max(due, paused_until_.value_or(due));  // while nothing is read, silence is ours
 }
 
 void ServerSession::on_time(SteadyTime now) {

@@ -10,7 +10,10 @@
 // No retained messages, no wildcard, shared or identified subscriptions, no enhanced authentication; each is announced
 // and answered with its code. Acknowledgements keep the order of the publishes (section 4.6).
 //
-// Limits: SessionLimits; each is answered with its reason code in 5 and a close in 3.1.1. One thread.
+// Limits: SessionLimits; each is answered with its reason code in 5 and a close in 3.1.1. But for the rates: in 5 a
+// client is told that it sends too much (0x96, 0x97) and can slow down. In 3.1.1 nobody can tell it, and after a close
+// it would connect and send the same again, for ever without an acknowledgement: there it is not read until its rate
+// allows (paused_until). One thread.
 #pragma once
 
 #include <chrono>
@@ -38,8 +41,8 @@ struct SessionLimits {
   std::uint16_t keep_alive_seconds_max = 1200;  // a client that asks for more, or for none, gets this
   std::size_t subscriptions_max = 50;           // 0x97
   std::size_t outbound_max = 64;                // messages to the client that wait or are unacknowledged
-  Rate messages{100, 200};                      // 0x96: PUBLISH, SUBSCRIBE, UNSUBSCRIBE and PINGREQ
-  Rate bytes{512 << 10, 1 << 20};               // 0x97: whatever it sends
+  Rate messages{100, 200};                      // 0x96, a pause in 3.1.1: PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PINGREQ
+  Rate bytes{512 << 10, 1 << 20};               // 0x97, a pause in 3.1.1: whatever it sends
 };
 
 using Seconds = std::chrono::duration<double>;
@@ -70,6 +73,9 @@ class ServerSession {
   void on_time(SteadyTime now);
   // The owner did not read for a while: that was not the client's silence.
   void excuse_silence(SteadyTime now) { last_heard_ = now; }
+  // Set while the client sends more than its rate: read nothing, and feed nothing but an empty view, until then. What
+  // is fed all the same is kept, up to twice the largest packet.
+  [[nodiscard]] std::optional<SteadyTime> paused_until() const { return paused_until_; }
   // When on_time() has something to do next.
   [[nodiscard]] std::optional<SteadyTime> deadline() const;
 
@@ -89,6 +95,7 @@ class ServerSession {
   [[nodiscard]] bool has_output() const { return !output_.empty(); }
   [[nodiscard]] bool ended() const { return state_ == State::ended; }
   [[nodiscard]] bool connected() const { return state_ == State::connected; }
+  [[nodiscard]] bool waits_for_connect() const { return state_ == State::waiting_for_connect; }
   [[nodiscard]] Version version() const { return version_; }
   [[nodiscard]] bool is_subscribed(std::string_view topic) const { return subscriptions_.contains(topic); }
   [[nodiscard]] std::size_t unacknowledged() const { return inbound_.under_way(); }
@@ -106,6 +113,8 @@ class ServerSession {
   void handle_auth(const Frame& frame);
   void handle_disconnect(const Frame& frame);
   bool take_message();
+  bool take_bytes(std::size_t count);
+  bool must_wait(const Frame& frame);
   [[nodiscard]] bool fits(std::string_view packet) const {
     return client_packet_bytes_max_ == 0 || packet.size() <= client_packet_bytes_max_;
   }
@@ -137,6 +146,7 @@ class ServerSession {
   std::uint32_t client_packet_bytes_max_ = 0;  // 0: any
   SteadyTime now_;
   SteadyTime last_heard_;  // the last whole packet
+  std::optional<SteadyTime> paused_until_;
   Bytes buffer_;
   std::string output_;
   TokenBucket messages_, bytes_;

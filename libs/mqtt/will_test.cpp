@@ -178,23 +178,35 @@ class RateTest : public SessionTest {
     limited_->feed(as_bytes(encode_connect({GetParam(), "dev1", 10, true})), now_);
     output_ = limited_->take_output();
   }
-  // 3.1.1 is told nothing.
-  std::uint8_t in_5(std::uint8_t code) const { return GetParam() == Version::v5 ? code : 0xFF; }
   std::optional<ServerSession> limited_;
 };
 INSTANTIATE_TEST_SUITE_P(Versions, RateTest, ::testing::Values(Version::v311, Version::v5), version_name);
 
-TEST_P(RateTest, TooManyMessagesASecondEnd) {
+TEST_P(RateTest, TooManyMessagesASecondEndOrWait) {
   start({10, 3}, {});
   const std::string packet = encode_publish(GetParam(), "t", "x", 0, 0);
   limited_->feed(as_bytes(packet + packet + packet), now_);
   EXPECT_FALSE(limited_->ended());
   limited_->feed(as_bytes(packet), now_ + std::chrono::milliseconds(100));
   EXPECT_FALSE(limited_->ended());
-  limited_->feed(as_bytes(packet), now_ + std::chrono::milliseconds(100));
-  EXPECT_TRUE(limited_->ended());
-  EXPECT_EQ(cut_code(limited_->take_output()), in_5(reason::message_rate_too_high));
+  EXPECT_FALSE(limited_->paused_until().has_value());
+  limited_->feed(as_bytes(packet + packet), now_ + std::chrono::milliseconds(100));
   EXPECT_EQ(recorder_.publishes.size(), 4U);
+  EXPECT_EQ(limited_->ended(), GetParam() == Version::v5);
+  if (GetParam() == Version::v5) {
+    EXPECT_EQ(cut_code(limited_->take_output()), reason::message_rate_too_high);
+    return;
+  }
+  // 3.1.1: what came is not lost, it waits for its turn; nothing happens before that.
+  ASSERT_EQ(limited_->paused_until(), now_ + std::chrono::milliseconds(200));
+  limited_->feed({}, now_ + std::chrono::milliseconds(150));
+  EXPECT_EQ(recorder_.publishes.size(), 4U);
+  limited_->feed({}, now_ + std::chrono::milliseconds(200));
+  EXPECT_EQ(recorder_.publishes.size(), 5U);
+  ASSERT_EQ(limited_->paused_until(), now_ + std::chrono::milliseconds(300));
+  limited_->feed({}, now_ + std::chrono::milliseconds(300));
+  EXPECT_EQ(recorder_.publishes.size(), 6U);
+  EXPECT_FALSE(limited_->paused_until().has_value());
 }
 
 TEST_P(RateTest, PingsAndSubscriptionsCountToo) {
@@ -202,7 +214,35 @@ TEST_P(RateTest, PingsAndSubscriptionsCountToo) {
   limited_->feed(as_bytes(encode_pingreq() + encode_pingreq() + encode_subscribe(GetParam(), 1, "r", 0)), now_);
   EXPECT_FALSE(limited_->ended());
   limited_->feed(as_bytes(encode_pingreq()), now_);
+  EXPECT_EQ(limited_->ended(), GetParam() == Version::v5);
+  EXPECT_EQ(limited_->paused_until().has_value(), GetParam() == Version::v311);
+}
+
+// The keep-alive of a client that is not read does not run out, and what it goes on sending has an end.
+TEST_P(RateTest, APauseIsOursAndHasItsLimit) {
+  if (GetParam() == Version::v5) return;
+  SessionLimits l = limits();
+  l.messages = {1, 1};
+  l.packet_bytes_max = 4'000;
+  limited_.emplace(recorder_, l, now_);
+  recorder_.session = &*limited_;
+  limited_->feed(as_bytes(encode_connect({GetParam(), "dev1", 10, true})), now_);
+  const std::string packet = encode_publish(GetParam(), "t", std::string(500, 'x'), 0, 0);
+  std::string hundred;
+  for (int i = 0; i < 100; ++i) hundred += encode_pingreq();
+  limited_->feed(as_bytes(hundred), now_);
+  SteadyTime now = now_;
+  for (int i = 0; i < 100; ++i) {
+    now = limited_->paused_until().value_or(now);
+    EXPECT_GE(*limited_->deadline(), now);
+    limited_->on_time(now);
+    ASSERT_FALSE(limited_->ended()) << i;
+    limited_->feed({}, now);
+  }
+  EXPECT_FALSE(limited_->paused_until().has_value());
+  for (int i = 0; i < 20 && !limited_->ended(); ++i) limited_->feed(as_bytes(packet), now);
   EXPECT_TRUE(limited_->ended());
+  EXPECT_THAT(recorder_.ends, ElementsAre(Pair(reason::quota_exceeded, false)));
 }
 
 TEST_P(RateTest, AcknowledgementsDoNot) {
@@ -218,9 +258,16 @@ TEST_P(RateTest, TooManyBytesASecondEnd) {
   limited_->feed(as_bytes(packet + packet), now_);
   EXPECT_FALSE(limited_->ended());
   limited_->feed(as_bytes(packet), now_);
-  EXPECT_TRUE(limited_->ended());
-  EXPECT_EQ(cut_code(limited_->take_output()), in_5(reason::quota_exceeded));
-  EXPECT_THAT(recorder_.ends, ElementsAre(Pair(reason::quota_exceeded, false)));
+  EXPECT_EQ(limited_->ended(), GetParam() == Version::v5);
+  if (GetParam() == Version::v5) {
+    EXPECT_EQ(cut_code(limited_->take_output()), reason::quota_exceeded);
+    EXPECT_THAT(recorder_.ends, ElementsAre(Pair(reason::quota_exceeded, false)));
+    return;
+  }
+  EXPECT_EQ(recorder_.publishes.size(), 3U) << "it is here already: what comes next has to wait";
+  ASSERT_TRUE(limited_->paused_until().has_value());
+  limited_->feed({}, *limited_->paused_until());
+  EXPECT_FALSE(limited_->paused_until().has_value());
 }
 
 }  // namespace

@@ -47,15 +47,15 @@ net::PeerVerdict DeviceConnection::judge_unproven(ByteView leaf_der) {
   auto leaf = pki::read_certificate_der(leaf_der);
   if (!leaf) return net::PeerVerdict::unknown;
   leaf_ = std::make_unique<pki::CertificateInfo>(std::move(*leaf));
-  return judge(*leaf_, false);
+  return judge(*leaf_, leaf_der, false);
 }
 
 // `proven`: the peer has shown that it holds the key. Before that nothing is counted against the thing: certificates
 // are public, and whoever shows a stolen one must not move its counters.
-net::PeerVerdict DeviceConnection::judge(const pki::CertificateInfo& leaf, bool proven) {
-  if (!pki::probe_thing(leaf).empty()) return net::PeerVerdict::accept;
+net::PeerVerdict DeviceConnection::judge(const pki::CertificateInfo& leaf, ByteView leaf_der, bool proven) {
+  if (!gateway_->probed_by(leaf, leaf_der).empty()) return net::PeerVerdict::accept;
   const fleet::CertificateRecord* record = gateway_->certificates.find(leaf.fingerprint);
-  const access::Admission admission = access::admit(record, gateway_->scheduler.now());
+  const access::Admission admission = gateway_->certificates.admit(record, gateway_->scheduler.now());
   if (admission == access::Admission::admitted) return net::PeerVerdict::accept;
   count_refused_certificate(to_string(admission));
   if (record != nullptr && !record->thing.empty()) {
@@ -85,9 +85,9 @@ bool DeviceConnection::identify(const net::TlsInfo& tls) {
     }
     leaf = std::make_unique<pki::CertificateInfo>(std::move(*read));
   }
-  if (judge(*leaf, true) != net::PeerVerdict::accept) return false;
+  if (judge(*leaf, tls.peer_certificate_der, true) != net::PeerVerdict::accept) return false;
   fingerprint_ = leaf->fingerprint;
-  const std::string probed = pki::probe_thing(*leaf);
+  const std::string probed = gateway_->probed_by(*leaf, tls.peer_certificate_der);
   if (!probed.empty()) {
     is_probe_ = gateway_->scheduler.now() < leaf->not_after;
     thing_ = probed;
@@ -109,16 +109,37 @@ void DeviceConnection::on_open(const net::TlsInfo& info) {
   std::weak_ptr<DeviceConnection> weak = weak_from_this();
   timer_ = gateway_->scheduler.call_after(gateway_->config.connect_timeout, [weak] {
     const auto self = weak.lock();
-    if (!self || self->session_.connected() || self->closed_) return;
-    self->gateway_->counters.refused("no-connect").add();
-    self->connection_->abort();
+    if (self && !self->session_.connected() && !self->closed_) self->connection_->abort();
   });
+}
+
+// One that sends too much and cannot be told so (3.1.1).
+void DeviceConnection::pause_for_its_rate(mqtt::SteadyTime until) {
+  gateway_->counters.throttled("device").add();
+  connection_->pause_reading();
+  const auto wait = std::chrono::ceil<Millis>(until - gateway_->scheduler.steady_now());
+  std::weak_ptr<DeviceConnection> weak = weak_from_this();
+  pause_timer_ = gateway_->scheduler.call_after(std::max(wait, Millis(1)), [weak] {
+    const auto self = weak.lock();
+    if (self && !self->closed_) self->go_on_after_pause();
+  });
+}
+
+void DeviceConnection::go_on_after_pause() {
+  session_.feed({}, gateway_->scheduler.steady_now());
+  pump();
+  if (closed_ || session_.ended()) return;
+  if (const auto until = session_.paused_until()) return pause_for_its_rate(*until);
+  if (!gateway_->reading_paused) resume_reading();
 }
 
 void DeviceConnection::on_data(ByteView bytes) {
   gateway_->count_read(bytes.size());
+  const bool was_paused = session_.paused_until().has_value();  // then its timer runs
   session_.feed(bytes, gateway_->scheduler.steady_now());
   pump();
+  const auto until = session_.paused_until();
+  if (until && !was_paused && !closed_) pause_for_its_rate(*until);
   const bool is_throttled = gateway_->is_throttled();
   if (closed_ || (!gateway_->overloaded() && !is_throttled)) return;
   if (is_throttled) gateway_->counters.throttled("all").add();
@@ -129,11 +150,9 @@ void DeviceConnection::on_data(ByteView bytes) {
 void DeviceConnection::on_closed(const Error& why) {
   closed_ = true;
   end_handshake(gateway_->stopping);  // which is not its failure
-  if (!is_open_ && !is_refused_) {
-    gateway_->counters.refused("handshake").add();
-    log::debug("handshake_failed", {{"address", address()}, {"error", why.message}});
-  }
+  count_end(why);
   gateway_->scheduler.cancel(timer_);
+  gateway_->scheduler.cancel(pause_timer_);
   const auto self = shared_from_this();
   gateway_->connections.erase(self);
   if (std::exchange(is_session_, false)) {
@@ -141,6 +160,21 @@ void DeviceConnection::on_closed(const Error& why) {
     gateway_->counters.sessions.set(static_cast<double>(gateway_->sessions.size()));
     gateway_->cloud.disconnected(thing_);
     gateway_->emit_urgent_metrics();
+  }
+}
+
+// Ends that no MQTT packet tells of.
+void DeviceConnection::count_end(const Error& why) {
+  if (is_refused_) return;
+  if (!is_open_) {
+    gateway_->counters.refused("handshake").add();
+    log::debug("handshake_failed", {{"address", address()}, {"error", why.message}});
+  } else if (why.code == ErrorCode::resource_exhausted) {
+    gateway_->counters.refused("not-reading").add();
+  } else if (why.code == ErrorCode::throttled) {
+    gateway_->counters.refused("tls-messages").add();
+  } else if (session_.waits_for_connect() && !gateway_->stopping) {
+    gateway_->counters.refused("no-connect").add();  // its time was over, or it left without a word
   }
 }
 

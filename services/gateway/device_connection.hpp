@@ -17,6 +17,7 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   // DISCONNECT with the reason (a bare close in 3.1.1), then the end.
   void disconnect(std::uint8_t reason_code, std::string_view words);
   void resume_reading() {
+    if (session_.paused_until()) return;  // it has a pause of its own
     session_.excuse_silence(gateway_->scheduler.steady_now());
     connection_->resume_reading();
   }
@@ -38,12 +39,15 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
 
  private:
   net::PeerVerdict judge_unproven(ByteView leaf_der);
-  net::PeerVerdict judge(const pki::CertificateInfo& leaf, bool proven);
+  net::PeerVerdict judge(const pki::CertificateInfo& leaf, ByteView leaf_der, bool proven);
   void count_refused_certificate(std::string_view standing);
   bool identify(const net::TlsInfo& tls);
   void on_open(const net::TlsInfo& info);
   void on_data(ByteView bytes);
   void on_closed(const Error& why);
+  void count_end(const Error& why);
+  void pause_for_its_rate(mqtt::SteadyTime until);
+  void go_on_after_pause();
   void pump();  // sends what the session has to say, ends the connection when the session has ended
   void answer_probe(const mqtt::Connect& packet);
   void admit(const std::string& assigned_client_id);
@@ -72,6 +76,7 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   bool is_session_ = false;     // admitted, and the one of its thing
   bool closed_ = false;
   async::TimerId timer_ = async::no_timer;
+  async::TimerId pause_timer_ = async::no_timer;
 };
 
 }  // namespace fleetward::gateway

@@ -93,8 +93,9 @@ TEST_P(LimitsOfGatewayTest, HandshakesAtOnceAreBounded) {
   EXPECT_EQ(client(dev1_)->connect("dev1"), 0);
 }
 
-TEST_P(LimitsOfGatewayTest, TooManyMessagesASecondEndTheSession) {
-  config_.session.messages = {1, 3};
+TEST_P(LimitsOfGatewayTest, TooManyMessagesASecondEndTheSessionOrWait) {
+  const bool is_told = GetParam() == mqtt::Version::v5;
+  config_.session.messages = {is_told ? 1 : 20, 3};
   start();
   auto device = client(dev1_);
   auto other = client(dev2_);
@@ -104,23 +105,40 @@ TEST_P(LimitsOfGatewayTest, TooManyMessagesASecondEndTheSession) {
     device->publish(report_topic("dev1"), report(id), id);
     device->expect(PacketType::puback);
   }
-  device->publish(report_topic("dev1"), report(4), 4);
-  device->expect_cut(mqtt::reason::message_rate_too_high);
-  EXPECT_EQ(counters_.refused("message-rate").value(), 1U);
+  if (is_told) {
+    device->publish(report_topic("dev1"), report(4), 4);
+    device->expect_cut(mqtt::reason::message_rate_too_high);
+    EXPECT_EQ(counters_.refused("message-rate").value(), 1U);
+    EXPECT_EQ(reports().size(), 3U);
+  } else {
+    // 3.1.1 cannot be told: it is read more slowly, and loses nothing.
+    for (std::uint16_t id = 4; id <= 20; ++id) device->publish(report_topic("dev1"), report(id), id);
+    for (std::uint8_t id = 4; id <= 20; ++id) EXPECT_EQ(device->expect(PacketType::puback).body[1], id);
+    EXPECT_GE(counters_.throttled("device").value(), 1U);
+    EXPECT_EQ(counters_.refused("message-rate").value(), 0U);
+    EXPECT_EQ(reports().size(), 20U);
+  }
   EXPECT_TRUE(other->is_alive());
-  EXPECT_EQ(reports().size(), 3U);
 }
 
-TEST_P(LimitsOfGatewayTest, TooManyBytesASecondEndTheSession) {
-  config_.session.bytes = {1'000, 2'000};
+TEST_P(LimitsOfGatewayTest, TooManyBytesASecondEndTheSessionOrWait) {
+  const bool is_told = GetParam() == mqtt::Version::v5;
+  config_.session.bytes = {is_told ? 1'000 : 10'000, 2'000};
   start();
   auto device = client(dev1_);
   ASSERT_EQ(device->connect("dev1"), 0);
   device->publish(report_topic("dev1"), std::string(1'500, 'x'), 1);
   device->expect(PacketType::puback);
   device->publish(report_topic("dev1"), std::string(1'500, 'x'), 2);
-  device->expect_cut(mqtt::reason::quota_exceeded);
-  EXPECT_EQ(counters_.refused("quota").value(), 1U);
+  if (is_told) {
+    device->expect_cut(mqtt::reason::quota_exceeded);
+    EXPECT_EQ(counters_.refused("quota").value(), 1U);
+    return;
+  }
+  for (std::uint16_t id = 3; id <= 4; ++id) device->publish(report_topic("dev1"), std::string(1'500, 'x'), id);
+  for (std::uint8_t id = 2; id <= 4; ++id) EXPECT_EQ(device->expect(PacketType::puback).body[1], id);
+  EXPECT_GE(counters_.throttled("device").value(), 1U);
+  EXPECT_TRUE(device->is_alive());
 }
 
 TEST_P(LimitsOfGatewayTest, WhatAllTogetherSendTooMuchOfWaitsAndIsNotLost) {
