@@ -20,6 +20,9 @@ namespace fleetward::bench {
 namespace {
 
 constexpr std::size_t records_per_append = 500;
+// The memory bus forgets what is older, or it would measure how fast a process can grow.
+constexpr Millis log_kept{1'000};
+constexpr Millis clean_every{250};
 
 Result<bus::OutRecord> certificate_record(const DeviceIdentity& device, const std::string& issuer) {
   const auto info = pki::read_certificate(device.certificate_pem);
@@ -55,7 +58,7 @@ Status append_and_wait(bus::Bus& bus, std::vector<bus::OutRecord> records) {
 Status fill(bus::Bus& bus, const Identities& identities) {
   std::vector<bus::TopicSpec> topics;
   for (const fleet::TopicInfo& t : fleet::all_topics) {
-    topics.push_back({std::string(t.name), 4, t.is_table ? bus::TopicKind::table : bus::TopicKind::log, Millis(0)});
+    topics.push_back({std::string(t.name), 4, t.is_table ? bus::TopicKind::table : bus::TopicKind::log, log_kept});
   }
   if (const Status made = bus.ensure_topics(topics); !made) return made;
   const auto issuer = pki::read_certificate(identities.issuer_pem);
@@ -90,10 +93,13 @@ Status serve(const std::string& kind, const std::string& folder, std::size_t dev
   const auto identities = load_or_make(folder, devices);
   if (!identities) return identities.error();
   metrics::Registry metrics;
-  async::LoopThread bus_loop("bus"), loop("gateway");
+  async::LoopThread loop("gateway");
   std::unique_ptr<bus::Bus> bus;
-  if (kind == "memory") bus = bus::make_memory_bus(bus_loop, metrics);
-  else {
+  if (kind == "memory") {
+    bus::LocalBusOptions options;
+    options.clean_every = clean_every;
+    bus = bus::make_memory_bus(loop, metrics, options);
+  } else {
     auto opened = bus::open_embedded_bus(folder + "/bus.db", metrics);
     if (!opened) return opened.error();
     bus = std::move(*opened);

@@ -67,6 +67,7 @@ void LocalCore::commit(std::vector<WriteRequest>& batch) {
   for (std::size_t i = 0; i < batch.size(); ++i) {
     if (!may_commit(batch[i])) continue;
     first[i] = placed.size();
+    placed.reserve(placed.size() + batch[i].records->size());
     for (const OutRecord& r : *batch[i].records) {
       const std::int32_t count = partition_count(r.topic);
       placed.push_back({&r, r.partition.value_or(partition_of(r.key, count)), 0});

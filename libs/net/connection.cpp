@@ -13,6 +13,8 @@
 namespace fleetward::net {
 namespace {
 
+constexpr std::size_t small_buffer = 64;
+
 std::string system_error(int code) { return std::generic_category().message(code); }
 
 // One read buffer a thread: a connection only holds what it has not yet handed on.
@@ -43,6 +45,7 @@ SocketConnection::~SocketConnection() {
 
 void SocketConnection::use_tls(std::shared_ptr<const TlsContext> tls, TlsSession::Role role) {
   tls_ = std::make_unique<TlsSession>(std::move(tls), role, out_);
+  is_server_ = role == TlsSession::Role::server;
 }
 
 void SocketConnection::set_callbacks(Callbacks callbacks) {
@@ -118,6 +121,7 @@ void SocketConnection::advance_handshake() {
     end(done.error());
   } else if (*done) {
     opened(tls_->info());
+    if (is_server_) tls_->forget_peer();
   }
 }
 
@@ -213,7 +217,7 @@ void SocketConnection::on_turn() {
   turn_asked_ = false;
   flush();
   if (ending_for_) return end(*std::exchange(ending_for_, nullptr));
-  if (state_ == State::open && !reading_paused_ && tls_) on_ciphertext();  // decrypted in part before a pause
+  if (std::exchange(resumed_, false) && state_ == State::open && !reading_paused_ && tls_) on_ciphertext();
   update_interest();
 }
 
@@ -230,8 +234,10 @@ void SocketConnection::flush() {
     }
   }
   if (queued() > 0 || state_ == State::ended) return;
-  out_ = std::string();  // an idle connection holds no buffer
+  out_.clear();
   out_sent_ = 0;
+  // An idle connection holds no buffer that is worth the name; a small one serves the next acknowledgement.
+  if (out_.capacity() > small_buffer) std::string().swap(out_);
   if (std::exchange(high_water_, false) && callbacks_.drained) callbacks_.drained();
   if (state_ == State::closing) ::shutdown(fd_, SHUT_WR);
 }
@@ -243,6 +249,7 @@ void SocketConnection::pause_reading() {
 
 void SocketConnection::resume_reading() {
   if (!std::exchange(reading_paused_, false)) return;
+  resumed_ = true;
   call_soon();
 }
 

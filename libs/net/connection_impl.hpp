@@ -75,8 +75,10 @@ class SocketConnection final : public Connection, public Poller::Client {
   std::string out_;                        // ciphertext, or plain text without TLS
   std::size_t out_sent_ = 0;
   bool high_water_ = false;
+  bool is_server_ = false;
   bool turn_asked_ = false;
   bool reading_paused_ = false;
+  bool resumed_ = false;  // what had been decrypted in part before the pause is to be handed on
   bool socket_full_ = false;
   std::unique_ptr<Error> ending_for_;
   async::TimerId timer_ = async::no_timer;

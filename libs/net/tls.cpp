@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::size_t pem_bytes_max = 1 << 20;
 
+// With the program's statics, so that nothing of OpenSSL was used yet.
+[[maybe_unused]] const bool record_buffers_are_kept = keep_record_buffers();
+
 Error tls_error(std::string_view what) { return crypto::openssl_error(ErrorCode::invalid_argument, what); }
 
 // Never asks on a terminal for the passphrase of an encrypted key.

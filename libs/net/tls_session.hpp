@@ -22,6 +22,10 @@ int verify_client(int chain_is_good, x509_store_ctx_st* context);
 // OpenSSL's verification, of which only the verdict is kept: the chain of each connection would stay in memory.
 int verify_chain(x509_store_ctx_st* context, void*);
 
+// Makes OpenSSL take its record buffers from what the thread gave back last (tls_buffers.cpp). Once, before OpenSSL
+// allocates anything: false, and nothing changed, afterwards.
+bool keep_record_buffers();
+
 class TlsSession {
  public:
   using Verify = std::function<PeerVerdict(ByteView leaf_der)>;
@@ -46,6 +50,9 @@ class TlsSession {
   Status write(ByteView plain);
   void goodbye();  // close_notify
   [[nodiscard]] TlsInfo info() const;
+  // After info(), servers only. OpenSSL keeps the peer's certificate for as long as the session, and has no way to let
+  // go of it; the decoded key in it has done its work and is the largest part, so a small one takes its place.
+  void forget_peer();
 
  private:
   static const bio_method_st* bio_method();

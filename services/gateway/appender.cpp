@@ -41,6 +41,8 @@ void Appender::pump() {
     self->writing_ = std::make_shared<const std::vector<bus::OutRecord>>(std::exchange(self->waiting_, {}));
     self->receipts_writing_ = std::exchange(self->receipts_waiting_, {});
     self->bytes_writing_ = std::exchange(self->bytes_waiting_, 0);
+    self->waiting_.reserve(self->writing_->size());  // the next one is likely to be as large
+    self->receipts_waiting_.reserve(self->writing_->size());
     self->write();
   });
 }
