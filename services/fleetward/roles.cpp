@@ -51,6 +51,7 @@ Result<runtime::Module> make_pki(const Parts& parts) {
   config.address = s.address;
   config.port = static_cast<std::uint16_t>(s.port);
   config.public_url = s.public_url;
+  config.ocsp_per_second_max = static_cast<int>(s.ocsp_per_second);
   return module_of(
       "pki", std::make_shared<pki_role::PkiService>(std::move(config), parts.store, parts.control_loop, parts.metrics));
 }

@@ -59,10 +59,12 @@ void describe_connection_limits(config::Section& s, GatewaySettings& c) {
 
 void describe_rates(config::Section& s, GatewaySettings& c) {
   s.integer("device_messages_per_second", c.device_messages_per_second,
-            "Messages a second of one connection; beyond it DISCONNECT 0x96 (3.1.1: a close)", 1, rate_max);
+            "Messages a second of one connection; beyond it DISCONNECT 0x96 (3.1.1: it is read more slowly)", 1,
+            rate_max);
   s.integer("device_messages_burst", c.device_messages_burst, "So many of them at once", 1, rate_max);
   s.size("device_bytes_per_second", c.device_bytes_per_second,
-         "Bytes a second of one connection; beyond it DISCONNECT 0x97 (3.1.1: a close)", 1 << 10, byte_rate_max);
+         "Bytes a second of one connection; beyond it DISCONNECT 0x97 (3.1.1: it is read more slowly)", 1 << 10,
+         byte_rate_max);
   s.size("device_bytes_burst", c.device_bytes_burst, "So many of them at once", 256 << 10, byte_rate_max);
   s.integer("messages_per_second", c.messages_per_second,
             "Messages a second of all connections; beyond it sockets are not read for a while", 1, rate_max);
@@ -108,6 +110,8 @@ config::Section describe_pki(PkiSettings& c) {
   s.text("address", c.address, "Address to listen on", 255);
   s.integer("port", c.port, "Port to listen on; 0 takes a free one", 0, port_max);
   s.text("public_url", c.public_url, "Under which everybody reaches it; written into each certificate", 1024);
+  s.integer("ocsp_per_second", c.ocsp_per_second, "OCSP answers signed a second; beyond it the answer is tryLater", 1,
+            rate_max);
   s.check([&c]() -> Status {
     if (c.public_url.starts_with("http://")) return {};
     return {ErrorCode::invalid_argument,

@@ -61,6 +61,7 @@ struct PkiSettings {
   std::string address = "127.0.0.1";
   std::int64_t port = 8080;
   std::string public_url = "http://127.0.0.1:8080";
+  std::int64_t ocsp_per_second = 2'000;
 };
 
 struct ResponderSettings {
