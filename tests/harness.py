@@ -103,14 +103,18 @@ class Fleetward:
     # ---- the process
 
     def start(self, faults="", env=None):
+        self.spawn(faults, env)
+        wait_for("readiness", self._is_ready, 40)
+        return self
+
+    def spawn(self, faults="", env=None):
+        """Not ready yet when this returns."""
         self.starts += 1
         self.log_path = self.folder / f"server-{self.starts}.log"
         self.log = open(self.log_path, "w")
         self.process = subprocess.Popen([str(FLEETWARD), "run", "all", "--config", str(self.config)], stdout=self.log,
                                         stderr=subprocess.STDOUT,
                                         env=dict(os.environ, **({"FLEETWARD_FAULT": faults} if faults else {}), **(env or {})))
-        wait_for("readiness", self._is_ready, 40)
-        return self
 
     def _is_ready(self):
         if self.process.poll() is not None:
