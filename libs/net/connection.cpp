@@ -97,11 +97,9 @@ void SocketConnection::start(int connected_fd) {
 }
 
 void SocketConnection::open_tls_or_plain() {
-  if (tls_) {
-    advance_handshake();
-  } else {
-    opened(TlsInfo());
-  }
+  if (!tls_) return opened(TlsInfo());
+  // A server has nothing to say before its client has, and takes no memory for who says nothing.
+  if (!is_server_) advance_handshake();
 }
 
 void SocketConnection::opened(const TlsInfo& info) {

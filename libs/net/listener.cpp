@@ -1,3 +1,5 @@
+#include <netinet/tcp.h>
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 
@@ -11,6 +13,21 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 
 constexpr Millis pause_without_descriptors{100};
+
+// A peer that is gone without a word is noticed after idle + count * interval, although it may never have to say
+// anything (MQTT 3.1.1 without keep-alive).
+constexpr int keep_alive_idle_seconds = 60;
+constexpr int keep_alive_interval_seconds = 20;
+constexpr int keep_alive_count = 5;
+
+// Accepted sockets inherit it.
+void keep_alive(int fd) {
+  const auto set = [fd](int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); };
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, keep_alive_idle_seconds);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, keep_alive_interval_seconds);
+  set(IPPROTO_TCP, TCP_KEEPCNT, keep_alive_count);
+}
 
 // The socket as a connection takes it: non-blocking, and no longer Asio's.
 int released(tcp::socket socket) {
@@ -42,6 +59,7 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
     if (!error) acceptor_.bind(endpoint, error);
     if (!error) acceptor_.listen(options_.backlog, error);
     if (error) return Error(ErrorCode::unavailable, fmt::format("listen on {}: {}", to_string(at), error.message()));
+    keep_alive(acceptor_.native_handle());
     port_ = acceptor_.local_endpoint().port();
     return {};
   }

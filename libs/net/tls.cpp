@@ -106,6 +106,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::for_server(const TlsServer
   std::shared_ptr<TlsContext> made(new TlsContext());
   made->context_ = new_context(TLS_server_method());
   SSL_CTX* context = made->context_.get();
+  SSL_CTX_set_info_callback(context, note_message);
   if (const Status used = use_identity(context, config.certificate_chain_pem, config.private_key_pem); !used)
     return used.error();
   if (config.require_client_certificate) {

@@ -50,9 +50,18 @@ int verify_chain(X509_STORE_CTX* context, void*) {
   return verdict;
 }
 
+void note_message(const SSL* ssl, int where, int) {
+  auto* session = static_cast<TlsSession*>(SSL_get_app_data(ssl));
+  const bool counts = where == SSL_CB_ACCEPT_LOOP || where == SSL_CB_WRITE_ALERT;
+  if (counts && session != nullptr && session->is_established_) ++session->messages_without_data_;
+}
+
 int TlsSession::bio_read(BIO* bio, char* into, int size) {
   BIO_clear_retry_flags(bio);
-  ByteView& in = static_cast<TlsSession*>(BIO_get_data(bio))->in_;
+  auto* session = static_cast<TlsSession*>(BIO_get_data(bio));
+  // OpenSSL would go through all of them before it comes back to us: here it gets no more.
+  if (session->messages_without_data_ > messages_without_data_max) return -1;
+  ByteView& in = session->in_;
   if (in.empty()) {
     BIO_set_retry_read(bio);
     return -1;
@@ -108,13 +117,18 @@ Error TlsSession::failure(int code, std::string_view what) {
   std::string text = fmt::format("{}: {}", what, crypto::take_openssl_errors());
   if (verify != X509_V_OK) text += fmt::format(" ({})", X509_verify_cert_error_string(verify));
   if (code == SSL_ERROR_ZERO_RETURN) return Error(ErrorCode::cancelled, "the peer closed the connection");
+  if (messages_without_data_ > messages_without_data_max)
+    return Error(ErrorCode::throttled, "too many messages of TLS and no data");
   return Error(ErrorCode::unavailable, std::move(text));
 }
 
 Result<bool> TlsSession::handshake() {
   ERR_clear_error();
   const int done = SSL_do_handshake(ssl_.get());
-  if (done == 1) return true;
+  if (done == 1) {
+    is_established_ = true;
+    return true;
+  }
   const int code = SSL_get_error(ssl_.get(), done);
   if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE) return false;
   return failure(code, "TLS handshake");
@@ -143,7 +157,10 @@ Result<std::size_t> TlsSession::read(std::span<std::uint8_t> buffer) {
   ERR_clear_error();
   std::size_t n = 0;
   const int done = SSL_read_ex(ssl_.get(), buffer.data(), buffer.size(), &n);
-  if (done == 1) return n;
+  if (done == 1) {
+    messages_without_data_ = 0;
+    return n;
+  }
   const int code = SSL_get_error(ssl_.get(), done);
   if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE) return std::size_t{0};
   return failure(code, "TLS");

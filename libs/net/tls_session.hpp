@@ -22,6 +22,9 @@ int verify_client(int chain_is_good, x509_store_ctx_st* context);
 // OpenSSL's verification, of which only the verdict is kept: the chain of each connection would stay in memory.
 int verify_chain(x509_store_ctx_st* context, void*);
 
+// OpenSSL's info callback of servers: counts what a client sends beside data, see TlsSession::read().
+void note_message(const ssl_st* ssl, int where, int);
+
 // Makes OpenSSL take its record buffers from what the thread gave back last (tls_buffers.cpp). Once, before OpenSSL
 // allocates anything: false, and nothing changed, afterwards.
 bool keep_record_buffers();
@@ -45,7 +48,9 @@ class TlsSession {
   // Ciphertext from the peer. It is read where it is until keep_rest(), which keeps what was not asked for by then.
   void feed(ByteView bytes);
   void keep_rest();
-  // The next plaintext, into `buffer`: 0 when there is none now. cancelled: the peer has said goodbye.
+  // The next plaintext, into `buffer`: 0 when there is none now. cancelled: the peer has said goodbye. throttled:
+  // servers, it has sent messages_without_data_max messages of TLS (key updates, attempts to renegotiate) and no data
+  // between them. Each costs us as much as a report.
   Result<std::size_t> read(std::span<std::uint8_t> buffer);
   Status write(ByteView plain);
   void goodbye();  // close_notify
@@ -54,7 +59,10 @@ class TlsSession {
   // go of it; the decoded key in it has done its work and is the largest part, so a small one takes its place.
   void forget_peer();
 
+  static constexpr int messages_without_data_max = 32;
+
  private:
+  friend void note_message(const ssl_st* ssl, int where, int);
   static const bio_method_st* bio_method();
   static int bio_read(bio_st* bio, char* into, int size);
   static int bio_write(bio_st* bio, const char* from, int size);
@@ -65,6 +73,8 @@ class TlsSession {
   std::string& out_;
   ByteView in_;       // not yet read by OpenSSL
   std::string rest_;  // what of it is our own
+  bool is_established_ = false;
+  int messages_without_data_ = 0;
 };
 
 }  // namespace fleetward::net
