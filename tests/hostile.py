@@ -118,7 +118,8 @@ def counted(server, expected):
     yield
     wait_for(f"{expected} to be counted; it is {moved(before, server.refusals())}",
              lambda: sum(moved(before, server.refusals()).values()) >= sum(expected.values()))
-    assert moved(before, server.refusals()) == expected
+    told = moved(before, server.refusals())
+    assert told == expected, f"{told} and not {expected}"
 
 
 def http_refusals(server):

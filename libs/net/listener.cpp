@@ -27,6 +27,9 @@ void keep_alive(int fd) {
   set(IPPROTO_TCP, TCP_KEEPIDLE, keep_alive_idle_seconds);
   set(IPPROTO_TCP, TCP_KEEPINTVL, keep_alive_interval_seconds);
   set(IPPROTO_TCP, TCP_KEEPCNT, keep_alive_count);
+  // The same for one that is gone while something was on its way to it: the kernel would try for a quarter of an hour.
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT,
+      (keep_alive_idle_seconds + keep_alive_count * keep_alive_interval_seconds) * 1'000);
 }
 
 // The socket as a connection takes it: non-blocking, and no longer Asio's.
