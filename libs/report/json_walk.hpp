@@ -185,8 +185,25 @@ struct JsonWalk : Walk {
     return true;
   }
 
+  // A few digits and nothing else, as nearly all numbers of a report are. The library is not asked: it would look at
+  // them twice. It passes over a value that was not read.
+  static bool read_digits(std::string_view token, std::int64_t& out) {
+    constexpr std::size_t digits_max = 15;
+    while (!token.empty() && is_space(token.back())) token.remove_suffix(1);
+    if (token.empty() || token.size() > digits_max || (token.front() == '0' && token.size() > 1)) return false;
+    std::int64_t n = 0;
+    for (const char c : token) {
+      if (c < '0' || c > '9') return false;
+      n = n * 10 + (c - '0');
+    }
+    out = n;
+    return true;
+  }
+  static bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
   // A whole number, also one written as a float ("3.0").
   bool read_integer(Value& value, std::int64_t min, std::int64_t max, std::int64_t& out) {
+    if (read_digits(value.raw_json_token(), out)) return check_range(out, min, max);
     ValueKind type{};
     if (!read_kind(value, type)) return false;
     if (type != ValueKind::number) return refuse("is not a number");

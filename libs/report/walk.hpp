@@ -101,6 +101,7 @@ struct Walk {
 
   // At the end of an object whose unknown keys begin at `scope`.
   bool refuse_repeats(std::size_t scope) {
+    if (keys.size() == scope) return true;
     const auto first = keys.begin() + static_cast<std::ptrdiff_t>(scope);
     if (keys.size() - scope > 1) {
       std::sort(first, keys.end());
