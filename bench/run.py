@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Benchmarks, one command each. Without a name: the list. Everything runs in release mode.
 
-./dev bench latency [N]    breach sent to session cut, as the device sees it, and where the time goes
+./dev bench latency [N]    breach sent to session cut, as the device sees it, and where the time goes; quiet and at half load
 ./dev bench detect [...]   parse and judge reports beside a bare loop (bench/detect/README.md)
 ./dev bench gateway [R]    reports (QoS 1, mutual TLS, 500 devices) a server CPU-second, beside mosquitto; R rounds
 ./dev bench connect [R]    connections (mutual TLS 1.3 and CONNECT) a server CPU-second, beside mosquitto
 ./dev bench idle [N]       memory of an idle connection, N of them, beside mosquitto
+./dev bench hostile [S [R]]  acknowledgement time of healthy devices, quiet and under attack; S seconds each, R rounds
+./dev bench crl [N [R]]    a CRL of N entries, beside OpenSSL's objects; R rounds
+./dev bench ocsp [S [R]]   OCSP answers a CPU-second, in process and over HTTP, beside `openssl ocsp`; S seconds each, R rounds
 """
 import os
 import pathlib
@@ -74,37 +77,95 @@ class Device:
                 return time.perf_counter() - start
 
 
+def log_rate(folder):
+    """Reports a second of the clock that the gateway alone carries on the embedded log, as ./dev bench gateway measures it."""
+    import servers
+    server = servers.Gateway(folder, LOAD_DEVICES, "embedded")
+    try:
+        return servers.per_cpu_second("publish", server, folder, LOAD_DEVICES, 5)[1]
+    finally:
+        server.stop()
+
+
+class Load:
+    """So many reports a second from other devices, all the time."""
+
+    def __init__(self, server, per_second):
+        self.process = subprocess.Popen([BUILD / "bench" / "load" / "bench_load", "publish", "--devices-dir", server.devices / "load",
+                                         "--ca-file", server.ca, "--host", "localhost", "--port", str(server.mqtt_port), "--connections",
+                                         str(LOAD_DEVICES), "--per-second", str(per_second), "--seconds", "3600"], stdout=subprocess.PIPE,
+                                        text=True)
+        assert "measuring" in self.process.stdout.readline()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()  # its measurement is not what is wanted
+        self.process.wait()
+
+
+LOAD_DEVICES = 500
+
+
+def make_breaching(server, prefix, count):
+    """A group and a profile for each device: no cap, brake or canary of another stands in the way."""
+    import harness
+    for i in range(count):
+        server.enrol(f"{prefix}{i}", group=f"g-{prefix}{i}")
+        server.request("PUT", f"/v1/profiles/p-{prefix}{i}", {"targets": [f"group/g-{prefix}{i}"], "behaviors": [
+            {"name": "ports", "metric": "aws:listening-tcp-ports",
+             "criteria": {"comparisonOperator": "in-port-set", "value": {"ports": [22, 8883]}}}]})
+    harness.wait_for("the rules in force", lambda: harness.publish(server, f"{prefix}{count - 1}", harness.report(1), check=False).returncode == 0)
+
+
+def cut_each(server, prefix, count):
+    """Seconds from breach to cut of each device in turn, and their actions."""
+    import harness
+    cuts = []
+    for i in range(count):
+        device = Device(server, f"{prefix}{i}")
+        cuts.append(device.publish_and_wait_for_the_cut(harness.report(2, ports=(22, 48101))))
+        # One at a time: the next begins when this one's action is proven.
+        harness.wait_for("proof", lambda: [a for a in server.get(f"/v1/actions?thing={prefix}{i}")["actions"]
+                                           if a["state"] == "in_effect"], every=0.02)
+    return cuts, [server.get(f"/v1/actions?thing={prefix}{i}")["actions"][-1] for i in range(count)]
+
+
+def tell_cuts(what, cuts, actions):
+    print(f"breach sent to session cut, seen by the device, {what}, {len(cuts)} times: p50 {quantile(cuts, .5) * 1000:.1f} ms, "
+          f"p99 {quantile(cuts, .99) * 1000:.1f} ms, max {max(cuts) * 1000:.1f} ms")
+    for stage in ("detected", "decided", "enforced", "verified"):
+        values = [a["stopwatch"][stage] - a["stopwatch"]["received"] for a in actions]
+        print(f"  received to {stage:9} p50 {quantile(values, .5):4} ms  p99 {quantile(values, .99):4} ms  mean {statistics.mean(values):6.1f} ms")
+
+
 def latency(count=100):
-    build("fleetward")
+    build("fleetward", "bench_gateway", "bench_load")
     import harness
     with tempfile.TemporaryDirectory() as folder:
-        server = harness.Fleetward(pathlib.Path(folder), mode="enforce").start()
+        rate = log_rate(folder)
+        server = harness.Fleetward(pathlib.Path(folder) / "f", mode="enforce",
+                                   settings={"gateway": {"address_connections_burst": 10_000}}).start()
         try:
-            # A group and a profile for each device: no cap, brake or canary of another stands in the way.
-            print(f"preparing {count} devices", flush=True)
-            for i in range(count):
-                server.enrol(f"l{i}", group=f"g{i}")
-                server.request("PUT", f"/v1/profiles/p{i}", {"targets": [f"group/g{i}"], "behaviors": [
-                    {"name": "ports", "metric": "aws:listening-tcp-ports",
-                     "criteria": {"comparisonOperator": "in-port-set", "value": {"ports": [22, 8883]}}}]})
-            harness.wait_for("the rules in force", lambda: harness.publish(server, f"l{count - 1}", harness.report(1), check=False).returncode == 0)
-            cuts = []
-            for i in range(count):
-                device = Device(server, f"l{i}")
-                cuts.append(device.publish_and_wait_for_the_cut(harness.report(2, ports=(22, 48101))))
-                # One at a time, quiet: the next begins when this one's action is proven.
-                harness.wait_for("proof", lambda: [a for a in server.get(f"/v1/actions?thing=l{i}")["actions"]
-                                                   if a["state"] == "in_effect"], every=0.02)
-            actions = [server.get(f"/v1/actions?thing=l{i}")["actions"][-1] for i in range(count)]
+            print(f"preparing {2 * count + LOAD_DEVICES} devices", flush=True)
+            for prefix in ("quiet-", "loaded-"):
+                make_breaching(server, prefix, count)
+            server.cli("things", "enrol", "--count", str(LOAD_DEVICES), "--prefix", "load-", "--group", "load", "--out",
+                       server.devices / "load")
+            quiet = cut_each(server, "quiet-", count)
+            accepted = 'fleetward_gateway_reports_total{result="accepted"}'
+            with Load(server, int(rate / 2)):
+                before, start = server.metrics()[accepted], time.monotonic()
+                loaded = cut_each(server, "loaded-", count)
+                carried = (server.metrics()[accepted] - before) / (time.monotonic() - start)
         finally:
             server.stop()
-    stages = {stage: [a["stopwatch"][stage] - a["stopwatch"]["received"] for a in actions]
-              for stage in ("detected", "decided", "enforced", "verified")}
     print(f"machine: {machine()}")
-    print(f"breach sent to session cut, seen by the device, quiet, {count} times: "
-          f"p50 {quantile(cuts, .5) * 1000:.1f} ms, p99 {quantile(cuts, .99) * 1000:.1f} ms, max {max(cuts) * 1000:.1f} ms")
-    for stage, values in stages.items():
-        print(f"  received to {stage:9} p50 {quantile(values, .5):4} ms  p99 {quantile(values, .99):4} ms  mean {statistics.mean(values):6.1f} ms")
+    tell_cuts("quiet", *quiet)
+    print(f"the gateway alone carries {rate:.0f} reports a second on the embedded log (clock, load on the same cores); half of it asked "
+          f"for, {carried:.0f} a second acknowledged by all roles together")
+    tell_cuts("at half load", *loaded)
 
 
 def detect(*arguments):
@@ -161,7 +222,28 @@ def idle(count=5000):
               f"{size / figures['mosquitto']:.2f} of mosquitto")
 
 
-BENCHMARKS = {"latency": latency, "detect": detect, "gateway": gateway, "connect": connect, "idle": idle}
+def hostile(seconds=8, rounds=2):
+    build("fleetward")
+    import attacks
+    print(f"machine: {machine()}")
+    attacks.run(seconds, rounds)
+
+
+def crl(entries=1_000_000, rounds=3):
+    build("bench_pki")
+    import revocation
+    print(f"machine: {machine()}")
+    revocation.crl(entries, rounds)
+
+
+def ocsp(seconds=3, rounds=3):
+    build("fleetward", "bench_pki")
+    import revocation
+    print(f"machine: {machine()}")
+    revocation.ocsp(seconds, rounds)
+
+
+BENCHMARKS = {"hostile": hostile, "crl": crl, "ocsp": ocsp, "latency": latency, "detect": detect, "gateway": gateway, "connect": connect, "idle": idle}
 
 
 def main():

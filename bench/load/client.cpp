@@ -23,7 +23,7 @@ Client::~Client() {
 
 void Client::start() {
   wire_.reset();
-  leaving_ = false;
+  leaving_ = waiting_ = false;
   connection_ = net::connect(scheduler_, {options_.host, options_.port}, tls_,
                              {.open = [this](const net::TlsInfo&) { connection_->write(wire_.connect(thing_)); },
                               .data =
@@ -48,7 +48,18 @@ void Client::on_message(const fleetsim::WireMessage& message) {
   } else if (totals_.counting) {
     ++totals_.acknowledged;
   }
-  if (options_.kind == fleetload::Kind::publish && !totals_.stopping) publish();
+  waiting_ = false;
+  if (options_.kind != fleetload::Kind::publish || totals_.stopping) return;
+  if (options_.per_second == 0) return publish();
+  if (message.kind == Kind::connack) publish_when_due();
+}
+
+// Evenly: each device has the same pause, and they began one after the other.
+void Client::publish_when_due() {
+  if (totals_.stopping || connection_ == nullptr) return;
+  if (!std::exchange(waiting_, true)) publish();
+  const auto pause = fleetward::Millis(static_cast<std::int64_t>(options_.connections) * 1'000 / options_.per_second);
+  scheduler_.call_after(std::max(pause, fleetward::Millis(1)), [this] { publish_when_due(); });
 }
 
 void Client::publish() {

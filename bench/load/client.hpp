@@ -34,6 +34,7 @@ class Client {
   void on_message(const fleetsim::WireMessage& message);
   void on_closed();
   void publish();
+  void publish_when_due();
 
   fleetward::async::Scheduler& scheduler_;
   const Options& options_;
@@ -45,6 +46,7 @@ class Client {
   std::shared_ptr<fleetward::net::Connection> connection_;
   std::uint16_t packet_id_ = 0;
   bool leaving_ = false;
+  bool waiting_ = false;  // for the acknowledgement of the last
 };
 
 }  // namespace fleetload

@@ -34,12 +34,15 @@ fleetward::Status set(Options& options, const std::string& name, const std::stri
   else if (name == "--ca-file") options.ca_file = value;
   else if (name == "--host") options.host = value;
   else {
-    const bool is_port = name == "--port", is_count = name == "--connections", is_time = name == "--seconds";
-    if (!is_port && !is_count && !is_time) return Error(ErrorCode::invalid_argument, name + ": no such argument");
-    const auto parsed = number(name, value, is_port ? 65'535 : is_count ? 100'000 : 3'600);
+    const bool is_port = name == "--port", is_count = name == "--connections", is_time = name == "--seconds",
+               is_rate = name == "--per-second";
+    if (!is_port && !is_count && !is_time && !is_rate)
+      return Error(ErrorCode::invalid_argument, name + ": no such argument");
+    const auto parsed = number(name, value, is_port ? 65'535 : is_count ? 100'000 : is_rate ? 1'000'000 : 3'600);
     if (!parsed) return parsed.error();
     if (is_port) options.port = static_cast<std::uint16_t>(*parsed);
     if (is_count) options.connections = static_cast<std::size_t>(*parsed);
+    if (is_rate) options.per_second = *parsed;
     if (is_time) options.duration = Millis(*parsed * 1000);
   }
   return {};
@@ -64,10 +67,11 @@ Result<Options> parse_options(const std::vector<std::string>& arguments) {
 
 std::string help_text() {
   return R"(usage: bench_load publish|connect|idle --devices-dir DIR --ca-file FILE --port PORT [--host HOST]
-                  [--connections N] [--seconds S]
+                  [--connections N] [--seconds S] [--per-second R]
 
 Loads an MQTT 3.1.1 server over mutual TLS and prints one JSON line.
-  publish  N devices, one report of 1.2 KB in flight each, QoS 1; counts what was acknowledged in S seconds
+  publish  N devices, one report of 1.2 KB in flight each, QoS 1; counts what was acknowledged in S seconds;
+           with R, so many a second of all devices together instead (a device whose last is not acknowledged waits)
   connect  N devices at once, each connecting (TLS, CONNECT, CONNACK) and leaving again and again
   idle     N devices connect and stay; says so, and ends when its standard input does
 )";

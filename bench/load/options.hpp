@@ -19,6 +19,7 @@ struct Options {
   std::uint16_t port = 0;
   std::size_t connections = 500;  // how many at once
   fleetward::Millis duration{5'000};
+  std::int64_t per_second = 0;  // publish: so many in all, evenly spread; 0: the next when the last is acknowledged
 };
 
 // An error names the argument.
