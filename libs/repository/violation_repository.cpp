@@ -6,6 +6,8 @@
 #include <array>
 
 #include "detect/validate.hpp"
+#include "fleet/topics.hpp"
+#include "repository/outbox.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -136,6 +138,30 @@ Result<std::int64_t> count_active_violations(store::Transaction& tx, std::string
   const auto rows = tx.query("SELECT COUNT(*) FROM violations_active WHERE thing=$1", {std::string(thing)});
   if (!rows) return rows.error();
   return rows->front().integer(0);
+}
+
+Status end_violations_of_lost_log(store::Transaction& tx, Instant now) {
+  std::optional<ViolationCursor> after;
+  do {
+    const auto page = list_active_violations(tx, {}, violations_page_max, after);
+    if (!page) return page.error();
+    for (const StoredViolation& violation : page->violations) {
+      fleet::ViolationEvent ended = violation.event;
+      ended.type = fleet::ViolationEventType::alarm_invalidated;
+      ended.time = now;
+      ended.value.reset();
+      ended.reason = "the log that it stood in is lost";
+      const auto version = next_version(tx, fleet::topic::violations, ended.thing);
+      if (!version) return version.error();
+      const fleet::CloudEvent event{
+          fleet::event_id(ended), "/fleetward/store", std::string(fleet::event_type::violation), ended.thing, now,
+          to_json(ended)};
+      const Status said = publish(tx, {std::string(fleet::topic::violations), *version, event, {}});
+      if (!said) return said;
+    }
+    after = page->next;
+  } while (after);
+  return {};
 }
 
 Status set_verification(store::Transaction& tx, std::string_view violation_id, std::string_view state,

@@ -57,6 +57,10 @@ Result<ViolationPage> list_violation_events(store::Transaction& tx, const Violat
                                             const std::optional<ViolationCursor>& after = {});
 Result<std::int64_t> count_active_violations(store::Transaction& tx, std::string_view thing);
 
+// The log is lost, and with it what detectors knew: says on the bus of each violation in alarm that it has ended for
+// that reason, since none of them will. Those that still hold are raised again, under another id.
+Status end_violations_of_lost_log(store::Transaction& tx, Instant now);
+
 // not_found: no event of that violation is kept. invalid_argument: the state is not one of the four, or the description
 // is longer than 1000 bytes.
 Status set_verification(store::Transaction& tx, std::string_view violation_id, std::string_view state,

@@ -11,6 +11,7 @@
 #include "repository/migrations.hpp"
 #include "repository/outbox.hpp"
 #include "repository/registry_repository.hpp"
+#include "repository/violation_repository.hpp"
 #include "services/fleetward/files.hpp"
 #include "store/run_and_wait.hpp"
 #include "store/sqlite_store.hpp"
@@ -112,7 +113,8 @@ Status tell_lost_log(Backends& backends, Instant now) {
     if (!last) return last.error();
     after = std::move(*last);
   } while (!after.empty());
-  return {};
+  return store::run_and_wait<void>(*backends.store,
+                             [now](store::Transaction& tx) { return repository::end_violations_of_lost_log(tx, now); });
 }
 
 std::string bus_path(const std::string& data_dir) { return data_dir + "/bus/bus.db"; }

@@ -14,12 +14,14 @@ def failures(server):
 
 def test_a_lost_log_is_told_and_detection_works_after_it(installation):
     server = installation(mode="observe").start()
-    for thing in ("blind-1", "blind-2"):
+    for thing in ("blind-1", "blind-2", "alarmed"):
         server.enrol(thing, group="watched")
     server.request("PUT", "/v1/profiles/watched", {"targets": ["group/watched"], "behaviors": [
         {"name": "ports", "metric": "aws:listening-tcp-ports",
          "criteria": {"comparisonOperator": "in-port-set", "value": {"ports": [22]}}}]})
     wait_for("a report", lambda: publish(server, "blind-1", report(1, ports=(22,)), check=False).returncode == 0)
+    publish(server, "alarmed", report(1, ports=(22, 48101)))
+    wait_for("the alarm before", lambda: server.get("/v1/violations?thing=alarmed")["violations"])
     for file in [*(server.data / "bus").iterdir(), *(server.data / "store").iterdir()]:
         assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
     assert not failures(server)
@@ -43,6 +45,7 @@ def test_a_lost_log_is_told_and_detection_works_after_it(installation):
     assert "empty_log_accepted" in server.log_path.read_text()
     assert not failures(server)
     wait_for("a report", lambda: publish(server, "blind-1", report(2, ports=(22,)), check=False).returncode == 0)
+    wait_for("the end of the alarm that nobody remembers", lambda: not server.get("/v1/violations?thing=alarmed")["violations"])
     publish(server, "blind-1", report(3, ports=(22, 48101)))
     wait_for("the alarm", lambda: server.get("/v1/violations?thing=blind-1")["violations"])
     assert server.stop() == 0
