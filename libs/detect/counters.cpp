@@ -14,7 +14,8 @@ constexpr std::array<std::string_view, outcome_count> names = {
     "begin_rejected",       "tick_applied",          "tick_stale",
     "tick_rejected",        "mark_applied",          "mark_stale",
     "mark_superseded",      "mark_rejected",         "verdict_dropped",
-    "unknown_rejected"};
+    "unknown_rejected",     "counting_applied",      "counting_duplicate",
+    "counting_rejected",    "counting_dropped_full"};
 static_assert(!names.back().empty());
 
 }  // namespace

@@ -33,6 +33,10 @@ enum class Outcome : std::uint8_t {
   mark_rejected,
   verdict_dropped,  // nothing learns yet
   unknown_rejected,
+  counting_applied,
+  counting_duplicate,
+  counting_rejected,
+  counting_dropped_full,  // gateways_max
   count_,
 };
 constexpr std::size_t outcome_count = static_cast<std::size_t>(Outcome::count_);
@@ -41,6 +45,7 @@ std::string_view to_string(Outcome outcome);  // "report_applied", …
 struct Counters {
   std::array<std::uint64_t, outcome_count> outcomes{};
   std::uint64_t custom_metric_problems = 0;  // in applied reports
+  std::uint64_t other_dimension_counts = 0;  // in applied deltas: of a version that is not in force, so not judged
   std::uint64_t raised = 0;
   std::uint64_t cleared = 0;
   std::uint64_t invalidated = 0;

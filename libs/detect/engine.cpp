@@ -93,6 +93,8 @@ Outcome PartitionEngine::dispatch(const InputRecord& record, Context& context) {
       return apply_tick(record);
     case fleet::RecordKind::mark:
       return apply_mark(record, context);
+    case fleet::RecordKind::counting:
+      return apply_counting(record);
   }
   return Outcome::unknown_rejected;
 }
@@ -139,7 +141,7 @@ void PartitionEngine::close_pane(Device& device, std::int64_t to, Context& conte
   }
   Judge judge(device, context.moment, *context.out);
   if (!device.program->rings.empty()) {
-    judge.close_pane(device.connected || device.cloud_in_pane, outage_pane_last_);
+    judge.close_pane(device.connected || device.cloud_in_pane, outage_pane_last_, counted_for(device));
     for (const Ring& ring : device.program->rings) {
       RingView view(ring, device.state);
       if (view.is_empty()) continue;
@@ -243,8 +245,8 @@ Outcome PartitionEngine::apply_cloud(const InputRecord& record, Context& context
     device->gateways.erase(device->gateways.begin());
   }
   device->gateways.push_back(mark);
-  Gateway& instance = gateways_[*gateway];
-  instance.start_number = std::max(instance.start_number, m->start_number);
+  gateway_at(*gateway, m->start_number);
+  note_other_versions(*m);
 
   const bool before = is_connected(*device);
   Judge judge(*device, context.moment, *context.out);
@@ -265,6 +267,51 @@ Outcome PartitionEngine::apply_cloud(const InputRecord& record, Context& context
   return Outcome::cloud_applied;
 }
 
+// A start that is newer than the one before has said nothing yet of what it counts.
+PartitionEngine::Gateway& PartitionEngine::gateway_at(std::size_t index, std::int64_t start_number) {
+  Gateway& gateway = gateways_[index];
+  if (start_number <= gateway.start_number) return gateway;
+  gateway.start_number = start_number;
+  gateway.counting_manifest = -1;
+  gateway.counts.clear();
+  return gateway;
+}
+
+Outcome PartitionEngine::apply_counting(const InputRecord& record) {
+  auto said = read<fleet::Counting>(record.value, fleet::counting_from_json);
+  if (!said) return Outcome::counting_rejected;
+  const auto index = gateway_index(said->gateway);
+  if (!index) return Outcome::counting_dropped_full;
+  Gateway& gateway = gateway_at(*index, said->start_number);
+  if (said->start_number < gateway.start_number || said->manifest <= gateway.counting_manifest) {
+    return Outcome::counting_duplicate;
+  }
+  gateway.counting_manifest = said->manifest;
+  std::vector<CountedSince> counts;
+  for (fleet::DimensionVersion& dimension : said->dimensions) {
+    const auto before = std::find_if(gateway.counts.begin(), gateway.counts.end(),
+                                     [&](const CountedSince& c) { return c.dimension == dimension; });
+    const std::int64_t since = before == gateway.counts.end() ? pane_ : before->pane;
+    counts.push_back({std::move(dimension), since});
+  }
+  gateway.counts = std::move(counts);
+  return Outcome::counting_applied;
+}
+
+const std::vector<CountedSince>& PartitionEngine::counted_for(const Device& device) const {
+  static const std::vector<CountedSince> none;
+  if (!device.connected && !device.cloud_in_pane) return none;
+  const Gateway& gateway = gateways_[device.gateway];
+  return gateway.start_number == device.gateway_start ? gateway.counts : none;
+}
+
+void PartitionEngine::note_other_versions(const fleet::CloudMetrics& metrics) {
+  const fleet::Manifest& manifest = *rules_.manifest(manifest_);
+  for (const fleet::DimensionDelta& d : metrics.dimensions) {
+    if (manifest.dimension_version(d.dimension.dimension) != d.dimension.version) ++counters_.other_dimension_counts;
+  }
+}
+
 bool PartitionEngine::is_connected(const Device& device) const {
   return device.connected && gateways_[device.gateway].start_number == device.gateway_start;
 }
@@ -273,7 +320,7 @@ std::optional<std::uint16_t> PartitionEngine::gateway_index(const std::string& n
   const auto at = std::find_if(gateways_.begin(), gateways_.end(), [&](const Gateway& g) { return g.name == name; });
   if (at != gateways_.end()) return static_cast<std::uint16_t>(at - gateways_.begin());
   if (gateways_.size() >= gateways_max) return std::nullopt;
-  gateways_.push_back({name, 0});
+  gateways_.push_back({name});
   return static_cast<std::uint16_t>(gateways_.size() - 1);
 }
 
@@ -363,7 +410,7 @@ std::shared_ptr<const Program> PartitionEngine::program_for(const std::shared_pt
     for (const std::size_t i : entries) {
       profiles.push_back(rules_.profile(manifest.profiles[i].profile, manifest.profiles[i].version));
     }
-    program = compile(profiles, customs_);
+    program = compile(profiles, customs_, manifest.dimensions);
   }
   known = program;
   return program;

@@ -98,6 +98,7 @@ class PartitionEngine {
   void close_pane(Device& device, std::int64_t pane, Context& context);
   Outcome apply_report(const InputRecord& record, Context& context);
   Outcome apply_cloud(const InputRecord& record, Context& context);
+  Outcome apply_counting(const InputRecord& record);
   Outcome apply_registry(const InputRecord& record, Context& context);
   Outcome apply_begin(const InputRecord& record);
   Outcome apply_tick(const InputRecord& record);
@@ -133,7 +134,13 @@ class PartitionEngine {
   struct Gateway {
     std::string name;
     std::int64_t start_number = 0;  // the newest seen
+    // What that start has said it counts, by which manifest; -1: nothing yet.
+    std::int64_t counting_manifest = -1;
+    std::vector<CountedSince> counts{};
   };
+  Gateway& gateway_at(std::size_t index, std::int64_t start_number);
+  [[nodiscard]] const std::vector<CountedSince>& counted_for(const Device& device) const;
+  void note_other_versions(const fleet::CloudMetrics& metrics);
   std::vector<Gateway> gateways_;
 
   std::deque<Device> devices_;  // slots; addresses stay

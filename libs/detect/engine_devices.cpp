@@ -18,9 +18,33 @@ std::vector<int> places(const Program& from, const Program& to) {
   std::vector<int> out;
   for (const CompiledBehavior& b : from.behaviors) {
     const auto at = by_name.find({b.profile->name, b.source->name});
-    const bool stays = at != by_name.end() && b.evaluated &&
-                       is_same_rule(*b.source, *to.behaviors[static_cast<std::size_t>(at->second)].source);
+    const bool stays =
+        at != by_name.end() && b.evaluated && is_same_rule(b, to.behaviors[static_cast<std::size_t>(at->second)]);
     out.push_back(stays ? at->second : -1);
+  }
+  return out;
+}
+
+json::Value gateway_to_json(const std::string& name, std::int64_t start_number, std::int64_t counting_manifest,
+                            const std::vector<CountedSince>& counts) {
+  json::Value out = {{"name", name}, {"startNumber", start_number}};
+  if (counting_manifest < 0) return out;
+  out["countingManifest"] = counting_manifest;
+  json::Value& list = out["counts"] = json::Value::array();
+  for (const CountedSince& c : counts) {
+    list.push_back({{"dimension", c.dimension.dimension}, {"version", c.dimension.version}, {"sincePane", c.pane}});
+  }
+  return out;
+}
+
+std::vector<CountedSince> read_counts(const json::Value& list, json::Reader& parent) {
+  std::vector<CountedSince> out;
+  if (!list.is_array()) parent.problem("counts", "is not a list");
+  for (const json::Value& item : list) {
+    json::Reader r(item, "counts");
+    out.push_back(
+        {{r.text("dimension", 1, 128), r.integer("version", 1, any_max)}, r.integer("sincePane", 0, any_max)});
+    if (const Status status = r.finish(); !status) parent.problem("counts", status.error().message);
   }
   return out;
 }
@@ -31,7 +55,8 @@ std::string_view reason_of_end(const CompiledBehavior& b, const Program& to) {
   for (const CompiledBehavior& other : to.behaviors) {
     if (other.profile->name != b.profile->name) continue;
     profile_applies = true;
-    if (other.source->name == b.source->name) return "the behavior was changed";
+    if (other.source->name != b.source->name) continue;
+    return *other.source == *b.source ? "the dimension of the behavior was changed" : "the behavior was changed";
   }
   return profile_applies ? "the behavior was deleted" : "the profile no longer applies to the thing";
 }
@@ -91,7 +116,8 @@ void PartitionEngine::move_to(Device& device, std::shared_ptr<const Program> pro
   for (Alarm& alarm : device.alarms) alarm.behavior = static_cast<std::uint16_t>(moves[alarm.behavior]);
   for (const Ring& ring : program->rings) {
     for (const Ring& old : device.program->rings) {
-      if (old.metric == ring.metric) RingView(ring, state).copy_from(RingView(old, device.state), pane_);
+      if (old.metric == ring.metric && old.scope == ring.scope)
+        RingView(ring, state).copy_from(RingView(old, device.state), pane_);
     }
   }
   device.state = std::move(state);
@@ -128,7 +154,8 @@ std::string PartitionEngine::partition_record() const {
     if (counters_.outcomes[i] > 0) outcomes[std::string(to_string(static_cast<Outcome>(i)))] = counters_.outcomes[i];
   }
   json::Value gateways = json::Value::array();
-  for (const Gateway& g : gateways_) gateways.push_back({{"name", g.name}, {"startNumber", g.start_number}});
+  for (const Gateway& g : gateways_)
+    gateways.push_back(gateway_to_json(g.name, g.start_number, g.counting_manifest, g.counts));
   return json::dump({{"recordVersion", record_version},
                      {"engineVersion", engine_version},
                      {"nextOffset", next_offset_},
@@ -140,6 +167,7 @@ std::string PartitionEngine::partition_record() const {
                      {"manifest", manifest_},
                      {"outcomes", std::move(outcomes)},
                      {"customMetricProblems", counters_.custom_metric_problems},
+                     {"otherDimensionCounts", counters_.other_dimension_counts},
                      {"raised", counters_.raised},
                      {"cleared", counters_.cleared},
                      {"invalidated", counters_.invalidated},
@@ -157,6 +185,7 @@ Status PartitionEngine::restore_partition(std::string_view record) {
   };
   Counters counters;
   counters.custom_metric_problems = count("customMetricProblems");
+  counters.other_dimension_counts = count("otherDimensionCounts");
   counters.raised = count("raised");
   counters.cleared = count("cleared");
   counters.invalidated = count("invalidated");
@@ -172,7 +201,10 @@ Status PartitionEngine::restore_partition(std::string_view record) {
   if (const json::Value* list = r.required("gateways"); list != nullptr && list->is_array()) {
     for (const json::Value& item : *list) {
       json::Reader g(item, "gateways");
-      gateways.push_back({g.text("name", 1, 128), g.integer("startNumber", 0, any_max)});
+      Gateway gateway{g.text("name", 1, 128), g.integer("startNumber", 0, any_max)};
+      gateway.counting_manifest = g.integer_or("countingManifest", -1, -1, any_max);
+      if (const json::Value* counts = g.member("counts"); counts != nullptr) gateway.counts = read_counts(*counts, g);
+      gateways.push_back(std::move(gateway));
       if (const Status status = g.finish(); !status) r.problem("gateways", status.error().message);
     }
   }

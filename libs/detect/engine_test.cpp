@@ -398,10 +398,12 @@ TEST(Engine, CountsWhatItCannotUse) {
   w.add("begin", "", "");
   w.add("verdict", "v1", "{}");
   w.add("nonsense", "v1", "{}");
+  w.add("counting", "", "{}");
   const Counters& c = w.engine().counters();
-  for (const Outcome o : {Outcome::report_rejected_payload, Outcome::report_rejected_thing, Outcome::cloud_rejected,
-                          Outcome::registry_rejected, Outcome::tick_rejected, Outcome::mark_rejected,
-                          Outcome::begin_rejected, Outcome::verdict_dropped, Outcome::unknown_rejected}) {
+  for (const Outcome o :
+       {Outcome::report_rejected_payload, Outcome::report_rejected_thing, Outcome::cloud_rejected,
+        Outcome::registry_rejected, Outcome::tick_rejected, Outcome::mark_rejected, Outcome::begin_rejected,
+        Outcome::verdict_dropped, Outcome::unknown_rejected, Outcome::counting_rejected}) {
     EXPECT_EQ(c[o], 1U) << to_string(o);
   }
   EXPECT_EQ(c.records(), w.log().size());
@@ -413,7 +415,7 @@ TEST(Engine, SaysHowManyBehaviorsItDoesNotEvaluate) {
   w.profile("p", R"([{"name":"s","metric":"aws:num-messages-sent","criteria":{"comparisonOperator":"less-than",
       "durationSeconds":300,"statisticalThreshold":{"statistic":"p99"}}},
       {"name":"m","metric":"aws:num-disconnects","criteria":{"mlDetectionConfig":{"confidenceLevel":"HIGH"}}},
-      {"name":"d","metric":"aws:num-messages-sent","metricDimension":{"dimensionName":"t"},"criteria":
+      {"name":"d","metric":"aws:num-messages-sent","metricDimension":{"dimensionName":"gone"},"criteria":
       {"comparisonOperator":"less-than","value":{"count":1},"durationSeconds":300}}])");
   w.cloud("v1", seen_by_gateway(true, {{"aws:num-messages-sent", {3000, 1, 1, 1}}}));
   EXPECT_THAT(w.events(), IsEmpty());

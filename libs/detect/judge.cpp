@@ -34,6 +34,14 @@ std::optional<std::int64_t> counter_of(const report::Report& r, Metric metric) {
   }
 }
 
+constexpr std::int64_t any_time = -1;
+constexpr std::int64_t not_counted = std::numeric_limits<std::int64_t>::max();
+
+std::int64_t counted_since(const std::vector<CountedSince>& counted, const fleet::DimensionVersion& dimension) {
+  const auto at = std::find_if(counted.begin(), counted.end(), [&](const auto& c) { return c.dimension == dimension; });
+  return at == counted.end() ? not_counted : at->pane;
+}
+
 MetricValue count_value(double value) {
   MetricValue v;
   v.count = static_cast<std::int64_t>(std::min(value, 9e18));
@@ -140,10 +148,11 @@ void Judge::add_to_ring(const Ring& ring, double value) {
   }
 }
 
-void Judge::close_pane(bool covered, std::int64_t outage_pane_last) {
+void Judge::close_pane(bool covered, std::int64_t outage_pane_last, const std::vector<CountedSince>& counted) {
   for (const Ring& ring : program_.rings) {
     RingView view(ring, device_.state);
-    if (covered && info(ring.metric).side == MetricSide::cloud) view.mark_present(moment_.pane);
+    const std::int64_t since = ring.scope.is_whole() ? any_time : counted_since(counted, ring.scope.dimension);
+    if (covered && info(ring.metric).side == MetricSide::cloud && since != not_counted) view.mark_present(moment_.pane);
     for (const std::uint16_t index : ring.behaviors) {
       const CompiledBehavior& b = program_.behaviors[index];
       BehaviorState s = unpack(device_.state[index]);
@@ -156,7 +165,8 @@ void Judge::close_pane(bool covered, std::int64_t outage_pane_last) {
       const double sum = view.sum(moment_.pane, b.panes);
       const bool conform = conforms(b.op, sum, b.threshold);
       // Too little is too little only of a time that was seen whole.
-      const bool whole = view.covers(moment_.pane, b.panes) && moment_.pane - b.panes + 1 > outage_pane_last;
+      const std::int64_t begin = moment_.pane - b.panes + 1;
+      const bool whole = view.covers(moment_.pane, b.panes) && begin > outage_pane_last && since < begin;
       if (!conform && !is_upper_bound(b.op) && !whole) continue;
       number(index, sum, conform);
     }
@@ -285,29 +295,53 @@ void Judge::report(const report::Report& r) {
   for (const report::CustomMetricValue& value : r.customs) custom(r, value);
 }
 
+namespace {
+
+// What of the record is in the scope: of the whole, once; of a part, each time that its very version is named.
+template <class Take>
+void for_each_in(const fleet::CloudMetrics& m, const Scope& scope, Take take) {
+  if (scope.is_whole()) return take(m.metrics, m.source_addresses);
+  for (const fleet::DimensionDelta& d : m.dimensions) {
+    if (d.negated == scope.negated && d.dimension == scope.dimension) take(d.metrics, d.source_addresses);
+  }
+}
+
+}  // namespace
+
 void Judge::cloud(const fleet::CloudMetrics& m) {
-  for (const std::uint16_t ring : program_.cloud_rings) {
-    const auto at = m.metrics.find(std::string(info(program_.rings[ring].metric).name));
-    if (at != m.metrics.end()) add_to_ring(program_.rings[ring], static_cast<double>(at->second.count));
+  for (const std::uint16_t index : program_.cloud_rings) {
+    const Ring& ring = program_.rings[index];
+    for_each_in(m, ring.scope, [&](const auto& metrics, const auto&) {
+      const auto at = metrics.find(std::string(info(ring.metric).name));
+      if (at != metrics.end()) add_to_ring(ring, static_cast<double>(at->second.count));
+    });
   }
   for (const std::uint16_t index : program_.on_cloud) {
     const CompiledBehavior& b = program_.behaviors[index];
-    if (b.metric == Metric::message_byte_size) {
-      const auto at = m.metrics.find(std::string(info(b.metric).name));
-      if (at == m.metrics.end() || at->second.count == 0) continue;
-      // Of the messages in the delta, the one nearest to breaking the rule speaks for all.
-      const double size = is_upper_bound(b.op) ? at->second.max : at->second.min;
-      number(index, size, conforms(b.op, size, b.threshold));
-    } else if (!m.source_addresses.empty()) {
-      std::vector<report::IpAddress> list;
-      for (const std::string& text : m.source_addresses) {
-        if (const auto address = report::parse_ip(text)) list.push_back(*address);
-      }
-      if (!list.empty())
-        addresses(
-            index, list.size(), [&](std::size_t i) { return list[i]; }, false);
-    }
+    for_each_in(m, b.scope, [&](const auto& metrics, const auto& source_addresses) {
+      if (b.metric == Metric::message_byte_size) message_sizes(index, metrics);
+      else addresses_of(index, source_addresses);
+    });
   }
+}
+
+// Of the messages in the delta, the one nearest to breaking the rule speaks for all.
+void Judge::message_sizes(std::size_t index, const std::map<std::string, fleet::MetricDelta>& metrics) {
+  const CompiledBehavior& b = program_.behaviors[index];
+  const auto at = metrics.find(std::string(info(b.metric).name));
+  if (at == metrics.end() || at->second.count == 0) return;
+  const double size = is_upper_bound(b.op) ? at->second.max : at->second.min;
+  number(index, size, conforms(b.op, size, b.threshold));
+}
+
+void Judge::addresses_of(std::size_t index, const std::vector<std::string>& texts) {
+  std::vector<report::IpAddress> list;
+  for (const std::string& text : texts) {
+    if (const auto address = report::parse_ip(text)) list.push_back(*address);
+  }
+  if (list.empty()) return;
+  addresses(
+      index, list.size(), [&](std::size_t i) { return list[i]; }, false);
 }
 
 }  // namespace fleetward::detect

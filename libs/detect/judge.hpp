@@ -23,6 +23,13 @@ struct Moment {
   std::int64_t manifest = 0;
 };
 
+// A dimension that the device's gateway counts, and in which pane it began to: before that its counts are not whole.
+struct CountedSince {
+  fleet::DimensionVersion dimension;
+  std::int64_t pane = 0;
+  friend bool operator==(const CountedSince&, const CountedSince&) = default;
+};
+
 class Judge {
  public:
   Judge(Device& device, const Moment& moment, std::vector<fleet::ViolationEvent>& out)
@@ -31,8 +38,9 @@ class Judge {
   void report(const report::Report& report);
   void cloud(const fleet::CloudMetrics& metrics);
   // The open pane is over. `covered`: a gateway saw the device, so that no traffic is zero and not unknown.
-  // `outage_pane_last`: windows that begin at or before it are not judged for lack of traffic.
-  void close_pane(bool covered, std::int64_t outage_pane_last);
+  // `outage_pane_last`: windows that begin at or before it are not judged for lack of traffic. `counted`: by the
+  // device's gateway; of other dimensions no traffic is unknown.
+  void close_pane(bool covered, std::int64_t outage_pane_last, const std::vector<CountedSince>& counted);
   void minutes_away(std::int64_t minutes);
   // Ends the alarm (an index into Device::alarms) without a datapoint.
   void invalidate(std::size_t alarm, std::string_view reason);
@@ -44,6 +52,8 @@ class Judge {
   void datapoint(std::size_t index, bool conform, SeenFunction seen, bool clear_at_once = false);
   void number(std::size_t index, double value, bool conform);
   void add_to_ring(const Ring& ring, double value);
+  void message_sizes(std::size_t index, const std::map<std::string, fleet::MetricDelta>& metrics);
+  void addresses_of(std::size_t index, const std::vector<std::string>& texts);
   void custom(const report::Report& report, const report::CustomMetricValue& value);
   void ports(std::size_t index, const std::vector<std::uint16_t>& ports);
   template <class AddressAt>

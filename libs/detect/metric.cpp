@@ -47,6 +47,19 @@ const MetricInfo* find_metric(std::string_view name) {
   return at == table.end() ? nullptr : &*at;
 }
 
+bool has_dimension(Metric metric) {
+  switch (metric) {
+    case Metric::message_byte_size:
+    case Metric::num_messages_sent:
+    case Metric::num_messages_received:
+    case Metric::num_authorization_failures:
+    case Metric::source_ip_address:
+      return true;
+    default:
+      return false;
+  }
+}
+
 MetricKind kind_of(fleet::CustomMetricType type) {
   switch (type) {
     case fleet::CustomMetricType::number:

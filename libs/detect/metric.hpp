@@ -62,6 +62,9 @@ std::span<const MetricInfo> metrics();  // without custom
 const MetricInfo* find_metric(std::string_view name);
 inline const MetricInfo& info(Metric metric) { return metrics()[static_cast<std::size_t>(metric)]; }
 
+// Whether the metric is about messages on topics, so that a dimension can narrow it.
+bool has_dimension(Metric metric);
+
 MetricKind kind_of(fleet::CustomMetricType type);
 
 // Whether the operator fits metrics of the kind.

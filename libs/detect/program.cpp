@@ -19,7 +19,8 @@ std::vector<T> sorted(const std::vector<From>& from) {
 
 // Fills in what the criteria say; false when this engine does not evaluate the behavior.
 bool compile_criteria(CompiledBehavior& b) {
-  if (criteria_kind(*b.source) != CriteriaKind::static_threshold || b.source->dimension) return false;
+  if (criteria_kind(*b.source) != CriteriaKind::static_threshold) return false;
+  if (b.source->dimension && b.scope.is_whole()) return false;
   const fleet::BehaviorCriteria& c = *b.source->criteria;
   if (!c.comparison_operator || !c.value || !is_allowed(b.kind, *c.comparison_operator)) return false;
   using Op = fleet::ComparisonOperator;
@@ -62,13 +63,20 @@ bool compile_criteria(CompiledBehavior& b) {
   return false;
 }
 
+Scope scope_of(const fleet::MetricDimension& wanted, const std::vector<fleet::DimensionVersion>& dimensions) {
+  for (const fleet::DimensionVersion& known : dimensions) {
+    if (known.dimension == wanted.name) return {known, wanted.negated};
+  }
+  return {};
+}
+
 std::uint16_t ring_of(Program& program, const CompiledBehavior& b) {
   for (std::size_t i = 0; i < program.rings.size(); ++i) {
-    if (program.rings[i].metric != b.metric) continue;
+    if (program.rings[i].metric != b.metric || program.rings[i].scope != b.scope) continue;
     program.rings[i].panes = std::max(program.rings[i].panes, b.panes);
     return static_cast<std::uint16_t>(i);
   }
-  program.rings.push_back({b.metric, b.panes, 0, {}});
+  program.rings.push_back({b.metric, b.scope, b.panes, 0, {}});
   return static_cast<std::uint16_t>(program.rings.size() - 1);
 }
 
@@ -90,7 +98,8 @@ void place(Program& program, CompiledBehavior& b, std::uint16_t index, std::opti
 }  // namespace
 
 std::shared_ptr<const Program> compile(const std::vector<std::shared_ptr<const fleet::SecurityProfile>>& profiles,
-                                       const report::CustomMetricTable& customs) {
+                                       const report::CustomMetricTable& customs,
+                                       const std::vector<fleet::DimensionVersion>& dimensions) {
   auto program = std::make_shared<Program>();
   program->on_custom.resize(customs.size());
   for (const auto& profile : profiles) {
@@ -109,12 +118,17 @@ std::shared_ptr<const Program> compile(const std::vector<std::shared_ptr<const f
       if (const MetricInfo* metric = find_metric(behavior.metric)) {
         b.metric = metric->metric;
         b.kind = metric->kind;
+        if (behavior.dimension && has_dimension(b.metric)) b.scope = scope_of(*behavior.dimension, dimensions);
       } else {
         custom = customs.find(behavior.metric);
         known = custom.has_value();
         if (custom) b.kind = kind_of(customs[*custom].type);
       }
       b.evaluated = known && compile_criteria(b);
+      if (b.evaluated && !b.scope.is_whole()) {
+        program->fingerprint = stable_hash(fleet::dimension_key(b.scope.dimension.dimension, b.scope.dimension.version),
+                                           program->fingerprint + index);
+      }
       if (b.evaluated) place(*program, b, index, custom);
       else if (behavior.criteria) ++program->not_evaluated;
       program->behaviors.push_back(std::move(b));
@@ -133,8 +147,8 @@ std::shared_ptr<const Program> compile(const std::vector<std::shared_ptr<const f
   return program;
 }
 
-bool is_same_rule(const fleet::Behavior& a, const fleet::Behavior& b) {
-  return a.metric == b.metric && a.dimension == b.dimension && a.criteria == b.criteria;
+bool is_same_rule(const CompiledBehavior& a, const CompiledBehavior& b) {
+  return a.source->metric == b.source->metric && a.scope == b.scope && a.source->criteria == b.source->criteria;
 }
 
 std::uint64_t stable_hash(std::string_view bytes, std::uint64_t seed) {

@@ -17,11 +17,21 @@ namespace fleetward::detect {
 
 constexpr std::size_t behaviors_per_program_max = 10'000;  // the rest is counted as not evaluated
 
+// The part of a metric that a behavior looks at: messages on topics in, or not in, one version of a dimension; no name:
+// the whole metric.
+struct Scope {
+  fleet::DimensionVersion dimension{{}, 0};
+  bool negated = false;
+  [[nodiscard]] bool is_whole() const { return dimension.dimension.empty(); }
+  friend bool operator==(const Scope&, const Scope&) = default;
+};
+
 // A behavior with its constants. What its metric is says which of the sets is in use.
 struct CompiledBehavior {
   std::shared_ptr<const fleet::SecurityProfile> profile;
   const fleet::Behavior* source = nullptr;  // in `profile`
   Metric metric = Metric::custom;
+  Scope scope;
   MetricKind kind = MetricKind::state;
   fleet::ComparisonOperator op = fleet::ComparisonOperator::less_than;
   std::uint8_t datapoints_to_alarm = 1;
@@ -37,9 +47,11 @@ struct CompiledBehavior {
   report::CidrSet cidrs;
 };
 
-// The last panes of a summed metric in a device's state: one word of bookkeeping, then one double a pane.
+// The last panes of a summed metric, or of a part of it, in a device's state: one word of bookkeeping, then one double
+// a pane.
 struct Ring {
   Metric metric = Metric::all_bytes_out;
+  Scope scope;
   std::uint8_t panes = 1;
   std::uint16_t word = 0;  // where it begins in the state
   std::vector<std::uint16_t> behaviors;
@@ -54,16 +66,17 @@ struct Program {
   std::vector<std::vector<std::uint16_t>> on_custom;  // by custom metric
   std::vector<std::uint16_t> report_rings, cloud_rings;
   std::size_t state_words = 0;    // a word a behavior, then the rings
-  std::size_t not_evaluated = 0;  // statistical, ML, with a dimension, or with a custom metric that is gone
+  std::size_t not_evaluated = 0;  // statistical, ML, or of a custom metric or dimension that is gone
   std::uint64_t fingerprint = 0;  // of the profile versions: state of another program does not fit
 };
 
-// The part of a manifest that applies to one kind of device.
+// The part of a manifest that applies to one kind of device. `dimensions` are the manifest's.
 std::shared_ptr<const Program> compile(const std::vector<std::shared_ptr<const fleet::SecurityProfile>>& profiles,
-                                       const report::CustomMetricTable& customs);
+                                       const report::CustomMetricTable& customs,
+                                       const std::vector<fleet::DimensionVersion>& dimensions = {});
 
-// Whether state and alarm of the one go on under the other: same metric, dimension and criteria.
-bool is_same_rule(const fleet::Behavior& a, const fleet::Behavior& b);
+// Whether state and alarm of the one go on under the other: same metric, dimension (by version) and criteria.
+bool is_same_rule(const CompiledBehavior& a, const CompiledBehavior& b);
 
 // A stable 64-bit hash for fingerprints and duplicates: the same on every machine and in every version. Not for
 // anything that an attacker gains by a collision.

@@ -20,6 +20,7 @@ class Story {
     world_.custom_metric("cpu", fleet::CustomMetricType::number);
     world_.profile("state", state_rules(22));
     world_.profile("sums", sum_rules, {{fleet::Target::Kind::thing_group, "g"}});
+    bulk_ = world_.dimension("bulk", {"data/#"});
     world_.profile("cloud", cloud_rules);
   }
   World& run(int steps) {
@@ -41,6 +42,8 @@ class Story {
     {"name":"low","metric":"aws:all-packets-out","criteria":{"comparisonOperator":"greater-than","value":{"count":5},"durationSeconds":600}}])";
   static constexpr std::string_view cloud_rules = R"([
     {"name":"sent","metric":"aws:num-messages-sent","criteria":{"comparisonOperator":"greater-than","value":{"count":0},"durationSeconds":300}},
+    {"name":"bulk","metric":"aws:num-messages-sent","metricDimension":{"dimensionName":"bulk"},"criteria":{"comparisonOperator":"greater-than","value":{"count":0},"durationSeconds":300}},
+    {"name":"rest","metric":"aws:message-byte-size","metricDimension":{"dimensionName":"bulk","operator":"NOT_IN"},"criteria":{"comparisonOperator":"less-than","value":{"count":900}}},
     {"name":"size","metric":"aws:message-byte-size","criteria":{"comparisonOperator":"less-than","value":{"count":900}}},
     {"name":"away","metric":"aws:disconnect-duration","criteria":{"comparisonOperator":"less-than","value":{"count":20}}}])";
 
@@ -74,6 +77,8 @@ class Story {
         break;
       case 5:
         world_.add("report", thing, "{broken");
+        if (below(4) == 0) bulk_ = world_.dimension("bulk", {"data/#"});
+        else world_.counting({bulk_}, fmt::format("g{}", below(3)), static_cast<std::int64_t>(below(3)));
         break;
       case 6:
       case 7: {
@@ -85,6 +90,9 @@ class Story {
         const double size = static_cast<double>(below(1000));
         m.metrics = {{"aws:num-messages-sent", {static_cast<std::int64_t>(below(3)), size, size, size}},
                      {"aws:message-byte-size", {1, size, size, size}}};
+        m.dimensions = {
+            {{bulk_.dimension, bulk_.version - static_cast<std::int64_t>(below(2))}, below(2) == 0, m.metrics, {}}};
+        if (m.dimensions[0].dimension.version == 0) m.dimensions.clear();
         world_.cloud(thing, m);
         break;
       }
@@ -117,6 +125,7 @@ class Story {
 
   std::mt19937 random_;
   World world_;
+  fleet::DimensionVersion bulk_;
   std::int64_t seconds_ = 0;
 };
 

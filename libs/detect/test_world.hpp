@@ -102,6 +102,23 @@ class World {
     manifest_.custom_metrics.push_back({name, type, ""});
     mark();
   }
+  // The next version of the dimension.
+  fleet::DimensionVersion dimension(const std::string& name, std::vector<std::string> filters) {
+    const fleet::Dimension made{name, ++dimension_versions_[name], std::move(filters)};
+    const std::string key = fleet::dimension_key(name, made.version);
+    if (const Status status = rules_.add(key, event_text(to_json(made), key)); !status)
+      throw std::runtime_error(status.error().message);
+    std::erase_if(manifest_.dimensions, [&](const auto& d) { return d.dimension == name; });
+    manifest_.dimensions.push_back({name, made.version});
+    mark();
+    return {name, made.version};
+  }
+  // What a gateway says of what it counts, by the manifest in force.
+  void counting(std::vector<fleet::DimensionVersion> dimensions, const std::string& gateway = "g1",
+                std::int64_t start_number = 0) {
+    add("counting", "",
+        json::dump(to_json(fleet::Counting{gateway, start_number, manifest_.number, std::move(dimensions)})));
+  }
   void mark() {
     ++manifest_.number;
     const std::string key = fleet::manifest_key(manifest_.number);
@@ -157,7 +174,7 @@ class World {
   std::vector<fleet::ViolationEvent> out_;
   std::size_t shown_ = 0;
   fleet::Manifest manifest_;
-  std::map<std::string, std::int64_t> versions_, fact_versions_;
+  std::map<std::string, std::int64_t> versions_, fact_versions_, dimension_versions_;
   std::int64_t sequence_ = 0;
 };
 

@@ -52,6 +52,18 @@ std::size_t elements(const MetricValue& v) {
          (v.strings ? v.strings->size() : 0);
 }
 
+// What is wrong with a metricDimension; empty when it is good, or when there is none.
+std::string dimension_problem(const std::string& metric, const std::optional<fleet::MetricDimension>& dimension,
+                              const std::vector<std::string>& dimensions) {
+  if (!dimension) return "";
+  const MetricInfo* known = find_metric(metric);
+  if (known == nullptr || !has_dimension(known->metric)) {
+    return fmt::format("metricDimension is not allowed for metric {}", printable(metric, 128));
+  }
+  if (std::find(dimensions.begin(), dimensions.end(), dimension->name) != dimensions.end()) return "";
+  return fmt::format("metricDimension: dimension {} does not exist", printable(dimension->name, 128));
+}
+
 // Collects the problems of one behavior.
 class Check {
  public:
@@ -146,7 +158,8 @@ CriteriaKind criteria_kind(const fleet::Behavior& behavior) {
 }
 
 std::vector<std::string> validate_behavior(const fleet::Behavior& behavior,
-                                           const std::vector<fleet::CustomMetric>& custom_metrics) {
+                                           const std::vector<fleet::CustomMetric>& custom_metrics,
+                                           const std::vector<std::string>& dimensions) {
   std::vector<std::string> out;
   Check check(behavior, out);
   MetricSide side = MetricSide::custom;
@@ -164,8 +177,8 @@ std::vector<std::string> validate_behavior(const fleet::Behavior& behavior,
     }
     kind = kind_of(at->type);
   }
-  if (behavior.dimension && side != MetricSide::cloud) {
-    check.problem(fmt::format("metricDimension is not allowed for metric {}", behavior.metric));
+  if (const std::string wrong = dimension_problem(behavior.metric, behavior.dimension, dimensions); !wrong.empty()) {
+    check.problem(wrong);
   }
   if (behavior.criteria) check.criteria(kind, side, *behavior.criteria);
   return out;
@@ -180,18 +193,19 @@ std::vector<std::string> unsupported_parts(const fleet::Behavior& behavior) {
   const CriteriaKind kind = criteria_kind(behavior);
   if (kind == CriteriaKind::statistical) unsupported("statisticalThreshold");
   if (kind == CriteriaKind::machine_learning) unsupported("mlDetectionConfig");
-  if (behavior.dimension) unsupported("metricDimension");
   return out;
 }
 
-std::vector<std::string> unsupported_parts(const fleet::MetricToRetain& metric) {
-  if (!metric.dimension) return {};
-  return {fmt::format("Metric {} to retain is not supported yet. metricDimension would not be evaluated",
-                      printable(metric.metric, 128))};
+std::vector<std::string> validate_retained(const fleet::MetricToRetain& metric,
+                                           const std::vector<std::string>& dimensions) {
+  const std::string wrong = dimension_problem(metric.metric, metric.dimension, dimensions);
+  if (wrong.empty()) return {};
+  return {fmt::format("Metric {} to retain is malformed. {}", printable(metric.metric, 128), wrong)};
 }
 
 std::vector<std::string> validate_behaviors(const std::vector<fleet::Behavior>& behaviors,
-                                            const std::vector<fleet::CustomMetric>& custom_metrics) {
+                                            const std::vector<fleet::CustomMetric>& custom_metrics,
+                                            const std::vector<std::string>& dimensions) {
   std::vector<std::string> out;
   if (behaviors.size() > fleet::behaviors_per_profile_max) {
     out.push_back(fmt::format("A security profile has at most {} behaviors", fleet::behaviors_per_profile_max));
@@ -201,7 +215,8 @@ std::vector<std::string> validate_behaviors(const std::vector<fleet::Behavior>& 
   bool has_rules = false;
   bool has_ml = false;
   for (const fleet::Behavior& behavior : behaviors) {
-    for (std::string& problem : validate_behavior(behavior, custom_metrics)) out.push_back(std::move(problem));
+    for (std::string& problem : validate_behavior(behavior, custom_metrics, dimensions))
+      out.push_back(std::move(problem));
     for (std::string& problem : unsupported_parts(behavior)) out.push_back(std::move(problem));
     if (!names.insert(behavior.name).second) {
       out.push_back(fmt::format("Behavior {} is malformed. The name is there twice", printable(behavior.name, 128)));

@@ -118,12 +118,43 @@ TEST(Validate, RefusesWhatTheEngineDoesNotEvaluate) {
   fleet::Behavior narrow = behavior("aws:num-messages-sent",
                                     R"({"comparisonOperator":"less-than","value":{"count":50},"durationSeconds":300})");
   EXPECT_THAT(validate_behaviors({narrow}, customs), IsEmpty());
-  narrow.dimension = fleet::MetricDimension{"d", false};
-  EXPECT_THAT(validate_behaviors({narrow}, customs),
-              ElementsAre("Behavior b is not supported yet. metricDimension would not be evaluated"));
-  EXPECT_THAT(unsupported_parts(fleet::MetricToRetain{"cpu", {}}), IsEmpty());
-  EXPECT_THAT(unsupported_parts(fleet::MetricToRetain{"cpu", fleet::MetricDimension{"d", false}}),
-              ElementsAre(HasSubstr("not supported yet")));
+}
+
+TEST(Validate, DimensionsNarrowWhatIsAboutMessages) {
+  const auto problems = [](std::string_view metric, std::string_view criteria) {
+    fleet::Behavior b = behavior(metric, criteria);
+    b.dimension = fleet::MetricDimension{"d", true};
+    return validate_behaviors({b}, customs, {"c", "d"});
+  };
+  constexpr std::string_view sum = R"({"comparisonOperator":"less-than","value":{"count":50},"durationSeconds":300})";
+  for (const std::string_view metric :
+       {"aws:num-messages-sent", "aws:num-messages-received", "aws:num-authorization-failures"}) {
+    EXPECT_THAT(problems(metric, sum), IsEmpty()) << metric;
+  }
+  EXPECT_THAT(problems("aws:message-byte-size", R"({"comparisonOperator":"less-than","value":{"count":50}})"),
+              IsEmpty());
+  EXPECT_THAT(
+      problems("aws:source-ip-address", R"({"comparisonOperator":"in-cidr-set","value":{"cidrs":["10.0.0.0/8"]}})"),
+      IsEmpty());
+  for (const std::string_view metric : {"aws:num-connection-attempts", "aws:num-disconnects", "aws:all-bytes-out"}) {
+    EXPECT_THAT(
+        problems(metric, sum),
+        ElementsAre(fmt::format("Behavior b is malformed. metricDimension is not allowed for metric {}", metric)));
+  }
+  EXPECT_THAT(problems("aws:disconnect-duration", R"({"comparisonOperator":"less-than","value":{"count":50}})"),
+              ElementsAre(HasSubstr("is not allowed for metric aws:disconnect-duration")));
+  EXPECT_THAT(problems("cpu", R"({"comparisonOperator":"less-than","value":{"number":50}})"),
+              ElementsAre(HasSubstr("is not allowed for metric cpu")));
+  fleet::Behavior lost = behavior("aws:num-messages-sent", sum);
+  lost.dimension = fleet::MetricDimension{"e", false};
+  EXPECT_THAT(validate_behaviors({lost}, customs, {"c", "d"}),
+              ElementsAre("Behavior b is malformed. metricDimension: dimension e does not exist"));
+  EXPECT_THAT(validate_retained({"cpu", {}}, {}), IsEmpty());
+  EXPECT_THAT(validate_retained({"cpu", lost.dimension}, {"e"}),
+              ElementsAre("Metric cpu to retain is malformed. metricDimension is not allowed for metric cpu"));
+  EXPECT_THAT(validate_retained({"aws:num-messages-sent", lost.dimension}, {"e"}), IsEmpty());
+  EXPECT_THAT(validate_retained({"aws:num-messages-sent", lost.dimension}, {}),
+              ElementsAre(HasSubstr("dimension e does not exist")));
 }
 
 TEST(Words, AreTheSameEverywhere) {

@@ -49,6 +49,9 @@ std::string unit_words(const MetricInfo* known) {
 std::string describe_expected(const fleet::Behavior& b) {
   const MetricInfo* known = find_metric(b.metric);
   std::string out = known != nullptr ? std::string(known->words) : printable(b.metric, 128);
+  if (b.dimension) {
+    out += fmt::format(" on topics {} {}", b.dimension->negated ? "outside" : "of", printable(b.dimension->name, 128));
+  }
   switch (criteria_kind(b)) {
     case CriteriaKind::none:
       return out + " of any value";

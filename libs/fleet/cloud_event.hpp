@@ -30,6 +30,7 @@ constexpr std::string_view action = "io.fleetward.action.v1";
 constexpr std::string_view incident = "io.fleetward.incident.v1";
 constexpr std::string_view governor = "io.fleetward.governor.v1";
 constexpr std::string_view profile = "io.fleetward.profile.v1";
+constexpr std::string_view dimension = "io.fleetward.dimension.v1";
 constexpr std::string_view manifest = "io.fleetward.manifest.v1";
 constexpr std::string_view registry = "io.fleetward.registry.v1";
 }  // namespace event_type

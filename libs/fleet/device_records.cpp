@@ -1,13 +1,62 @@
 #include "fleet/device_records.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 
 namespace fleetward::fleet {
 namespace {
 
-constexpr std::array<std::string_view, 7> kind_names = {"report", "cloud-metrics", "registry", "verdict",
-                                                        "begin",  "tick",          "mark"};
+constexpr std::array<std::string_view, 8> kind_names = {"report", "cloud-metrics", "registry", "verdict",
+                                                        "begin",  "tick",          "mark",     "counting"};
 constexpr std::int64_t any_max = std::numeric_limits<std::int64_t>::max();
+constexpr std::size_t metrics_max = 64;  // of a delta
+
+using Metrics = std::map<std::string, MetricDelta>;
+
+json::Value metrics_to_json(const Metrics& metrics) {
+  json::Value out = json::Value::object();
+  for (const auto& [name, d] : metrics)
+    out[name] = {{"count", d.count}, {"sum", d.sum}, {"min", d.min}, {"max", d.max}};
+  return out;
+}
+
+void read_metrics(json::Reader& r, Metrics& out) {
+  const json::Value* metrics = r.required("metrics");
+  if (metrics == nullptr || !metrics->is_object() || metrics->size() > metrics_max) return;
+  for (const auto& [name, delta] : metrics->items()) {
+    json::Reader d(delta, r.path() + ".metrics");
+    out[name] = MetricDelta{d.integer("count", 0, any_max), d.number("sum"), d.number("min"), d.number("max")};
+    if (const Status status = d.finish(); !status) r.problem("metrics", status.error().message);
+  }
+}
+
+DimensionVersion read_dimension_version(json::Reader& r) {
+  return {r.text("dimension", 1, 128), r.integer("version", 1, any_max)};
+}
+
+Result<DimensionDelta> dimension_delta_from_json(const json::Value& value) {
+  json::Reader r(value, "cloud-metrics.dimensions");
+  DimensionDelta d;
+  d.dimension = read_dimension_version(r);
+  const std::string op = r.text("operator");
+  if (op != "IN" && op != "NOT_IN") r.problem("operator", "is not IN or NOT_IN");
+  d.negated = op == "NOT_IN";
+  read_metrics(r, d.metrics);
+  d.source_addresses = r.texts_or_empty("sourceAddresses", 64, 64);
+  if (const Status status = r.finish(); !status) return status.error();
+  return d;
+}
+
+json::Value to_json(const DimensionDelta& d) {
+  json::Value out = {{"dimension", d.dimension.dimension},
+                     {"version", d.dimension.version},
+                     {"operator", d.negated ? "NOT_IN" : "IN"},
+                     {"metrics", metrics_to_json(d.metrics)}};
+  if (!d.source_addresses.empty()) out["sourceAddresses"] = d.source_addresses;
+  return out;
+}
 
 }  // namespace
 
@@ -20,12 +69,21 @@ std::optional<RecordKind> parse_record_kind(std::string_view text) {
   return std::nullopt;
 }
 
+void add_to(MetricDelta& m, double value) {
+  m.min = m.count == 0 ? value : std::min(m.min, value);
+  m.max = m.count == 0 ? value : std::max(m.max, value);
+  m.sum += value;
+  ++m.count;
+}
+
 json::Value to_json(const CloudMetrics& m) {
-  json::Value metrics = json::Value::object();
-  for (const auto& [name, d] : m.metrics)
-    metrics[name] = {{"count", d.count}, {"sum", d.sum}, {"min", d.min}, {"max", d.max}};
-  return {{"gateway", m.gateway},     {"startNumber", m.start_number}, {"sequence", m.sequence},
-          {"connected", m.connected}, {"metrics", std::move(metrics)}, {"sourceAddresses", m.source_addresses}};
+  json::Value out = {
+      {"gateway", m.gateway},     {"startNumber", m.start_number},         {"sequence", m.sequence},
+      {"connected", m.connected}, {"metrics", metrics_to_json(m.metrics)}, {"sourceAddresses", m.source_addresses}};
+  if (m.dimensions.empty()) return out;
+  json::Value& dimensions = out["dimensions"] = json::Value::array();
+  for (const DimensionDelta& d : m.dimensions) dimensions.push_back(to_json(d));
+  return out;
 }
 
 Result<CloudMetrics> cloud_metrics_from_json(const json::Value& value) {
@@ -36,16 +94,50 @@ Result<CloudMetrics> cloud_metrics_from_json(const json::Value& value) {
   m.sequence = r.integer("sequence", 0, any_max);
   m.connected = r.boolean_or("connected", false);
   m.source_addresses = r.texts_or_empty("sourceAddresses", 64, 64);
-  if (const json::Value* metrics = r.required("metrics");
-      metrics != nullptr && metrics->is_object() && metrics->size() <= 64) {
-    for (const auto& [name, delta] : metrics->items()) {
-      json::Reader d(delta, "cloud-metrics.metrics");
-      m.metrics[name] = MetricDelta{d.integer("count", 0, any_max), d.number("sum"), d.number("min"), d.number("max")};
-      if (const Status status = d.finish(); !status) return status.error();
+  read_metrics(r, m.metrics);
+  if (const json::Value* list = r.member("dimensions"); list != nullptr) {
+    if (!list->is_array() || list->size() > dimension_deltas_max) {
+      r.problem("dimensions", fmt::format("is not a list of at most {}", dimension_deltas_max));
+    } else {
+      for (const json::Value& item : *list) {
+        auto delta = dimension_delta_from_json(item);
+        if (!delta) return delta.error();
+        m.dimensions.push_back(std::move(*delta));
+      }
     }
   }
   if (const Status status = r.finish(); !status) return status.error();
   return m;
+}
+
+json::Value to_json(const Counting& c) {
+  json::Value dimensions = json::Value::array();
+  for (const DimensionVersion& d : c.dimensions)
+    dimensions.push_back({{"dimension", d.dimension}, {"version", d.version}});
+  return {{"gateway", c.gateway},
+          {"startNumber", c.start_number},
+          {"manifest", c.manifest},
+          {"dimensions", std::move(dimensions)}};
+}
+
+Result<Counting> counting_from_json(const json::Value& value) {
+  json::Reader r(value, "counting");
+  Counting c;
+  c.gateway = r.text("gateway", 1, 128);
+  c.start_number = r.integer("startNumber", 0, any_max);
+  c.manifest = r.integer("manifest", 0, any_max);
+  const json::Value* list = r.required("dimensions");
+  if (list != nullptr && (!list->is_array() || list->size() > dimension_deltas_max)) {
+    r.problem("dimensions", fmt::format("is not a list of at most {}", dimension_deltas_max));
+  } else if (list != nullptr) {
+    for (const json::Value& item : *list) {
+      json::Reader d(item, "counting.dimensions");
+      c.dimensions.push_back(read_dimension_version(d));
+      if (const Status status = d.finish(); !status) return status.error();
+    }
+  }
+  if (const Status status = r.finish(); !status) return status.error();
+  return c;
 }
 
 json::Value to_json(const RegistryFact& f) {

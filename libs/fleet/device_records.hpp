@@ -1,5 +1,6 @@
-// What stands on the topic `devices` besides reports: cloud-side metrics, registry facts, and the owner's begins, ticks
-// and marks. One partition is the whole input of its detector (design section 5.3).
+// What stands on the topic `devices` besides reports: cloud-side metrics and what gateways count of them, registry
+// facts, and the owner's begins, ticks and marks. One partition is the whole input of its detector (design
+// section 5.3).
 //
 // The kind is in header fw-kind; a report's value is what the device sent, untouched.
 #pragma once
@@ -9,11 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "json/json.hpp"
+#include "fleet/dimension.hpp"
 
 namespace fleetward::fleet {
 
-enum class RecordKind { report, cloud_metrics, registry, verdict, begin, tick, mark };
+enum class RecordKind { report, cloud_metrics, registry, verdict, begin, tick, mark, counting };
 std::string_view to_string(RecordKind kind);
 std::optional<RecordKind> parse_record_kind(std::string_view text);
 
@@ -26,6 +27,20 @@ struct MetricDelta {
   friend bool operator==(const MetricDelta&, const MetricDelta&) = default;
 };
 
+// One more, of that size.
+void add_to(MetricDelta& delta, double value);
+
+// The part of the counts that was about topics in, or not in, one version of a dimension. What has no topic is in
+// neither. Source addresses: from where messages on such topics came.
+struct DimensionDelta {
+  DimensionVersion dimension;
+  bool negated = false;  // operator NOT_IN
+  std::map<std::string, MetricDelta> metrics;
+  std::vector<std::string> source_addresses;
+  friend bool operator==(const DimensionDelta&, const DimensionDelta&) = default;
+};
+constexpr std::size_t dimension_deltas_max = 64;  // of a record
+
 // One numbered delta record of a gateway for a device. (gateway, start_number, sequence) rises per thing, so a repeat
 // is told apart. Metrics that did not move are left out.
 struct CloudMetrics {
@@ -35,10 +50,24 @@ struct CloudMetrics {
   bool connected = false;                      // at the end of the span
   std::map<std::string, MetricDelta> metrics;  // by Device Defender name, aws:num-messages-sent, …
   std::vector<std::string> source_addresses;   // aws:source-ip-address: where it connected from in the span
+  std::vector<DimensionDelta> dimensions;      // each series that moved; left out when none did
   friend bool operator==(const CloudMetrics&, const CloudMetrics&) = default;
 };
 json::Value to_json(const CloudMetrics& metrics);
 Result<CloudMetrics> cloud_metrics_from_json(const json::Value& value);
+
+// "From here on I count these dimensions, in and not in, for my devices": of a gateway, in every partition. What is not
+// among them, or not yet, is unknown and not zero. Of one start the newest manifest is in force, so a repeat changes
+// nothing; a gateway that never says it counts none.
+struct Counting {
+  std::string gateway;
+  std::int64_t start_number = 0;
+  std::int64_t manifest = 0;                 // that it goes by
+  std::vector<DimensionVersion> dimensions;  // by name
+  friend bool operator==(const Counting&, const Counting&) = default;
+};
+json::Value to_json(const Counting& counting);
+Result<Counting> counting_from_json(const json::Value& value);
 
 // What the registry says of a thing, from this record on. Groups are flattened: ancestors are among them.
 struct RegistryFact {

@@ -56,6 +56,67 @@ TEST(Behavior, TellsEachProblem) {
   EXPECT_THAT(b.error().message, HasSubstr("ports has an element of the wrong type or range"));
 }
 
+TEST(Dimension, FiltersAreChecked) {
+  EXPECT_TRUE(
+      check_topic_filters({"a/+/b", "#", "data/${iot:ClientId}/#", "x-${iot:ClientId}", "$aws/things/+/y"}).ok());
+  EXPECT_TRUE(check_topic_filters(std::vector<std::string>(100, std::string(256, 'a'))).ok());
+  for (const std::vector<std::string>& bad :
+       std::vector<std::vector<std::string>>{{},
+                                             std::vector<std::string>(101, "a"),
+                                             {""},
+                                             {std::string(257, 'a')},
+                                             {"a", "b/#/c"},
+                                             {"b+"},
+                                             {"+${iot:ClientId}"},
+                                             {"${iot:Connection.Thing.ThingName}/a"},
+                                             {"${iot:ClientId"},
+                                             {std::string("a\0b", 3)},
+                                             {"a\xff"}}) {
+    EXPECT_EQ(check_topic_filters(bad).error().code, ErrorCode::invalid_argument)
+        << (bad.empty() ? "none" : bad.back());
+  }
+  EXPECT_THAT(check_topic_filters({"\x1b[2J/#/"}).error().message, ::testing::Not(HasSubstr("\x1b")));
+}
+
+TEST(Dimension, IsAskedPerDeviceByWholeLevels) {
+  const Dimension d{"d", 1, {"data/${iot:ClientId}/#", "${iot:ClientId}/${iot:ClientId}", "all/+"}};
+  EXPECT_TRUE(is_in(d, "dev1", "data/dev1"));
+  EXPECT_TRUE(is_in(d, "dev1", "data/dev1/x/y"));
+  EXPECT_TRUE(is_in(d, "dev1", "dev1/dev1"));
+  EXPECT_TRUE(is_in(d, "dev1", "all/x"));
+  EXPECT_FALSE(is_in(d, "dev1", "data/dev10/x"));
+  EXPECT_FALSE(is_in(d, "dev1", "data/dev2"));
+  EXPECT_FALSE(is_in(d, "dev1", "all/x/y"));
+  EXPECT_FALSE(is_in({"d", 1, {"#"}}, "dev1", "$aws/things/dev1/x")) << "wildcards do not begin with a dollar";
+  EXPECT_TRUE(is_in({"d", 1, {"$aws/#"}}, "dev1", "$aws/things/dev1/x"));
+  EXPECT_EQ(*dimension_from_json(to_json(d)), d);
+  EXPECT_FALSE(dimension_from_json(parsed(R"({"name":"d","version":1,"type":"COLOUR","stringValues":["a"]})")).ok());
+  EXPECT_FALSE(
+      dimension_from_json(parsed(R"({"name":"d","version":1,"type":"TOPIC_FILTER","stringValues":["#a"]})")).ok());
+  EXPECT_FALSE(
+      dimension_from_json(parsed(R"({"name":"a/b","version":1,"type":"TOPIC_FILTER","stringValues":["a"]})")).ok());
+}
+
+TEST(CloudMetrics, WithoutDimensionsAreWrittenAsBefore) {
+  CloudMetrics m;
+  m.gateway = "g";
+  EXPECT_FALSE(to_json(m).contains("dimensions"));
+  m.dimensions = {{{"d", 3}, true, {{"aws:num-messages-sent", {1, 1, 1, 1}}}, {"10.0.0.1"}}, {{"e", 1}, false, {}, {}}};
+  EXPECT_EQ(*cloud_metrics_from_json(to_json(m)), m);
+  json::Value odd = to_json(m);
+  odd["dimensions"][0]["operator"] = "OUT";
+  EXPECT_FALSE(cloud_metrics_from_json(odd).ok());
+  odd = to_json(m);
+  odd["dimensions"][1].erase("version");
+  EXPECT_FALSE(cloud_metrics_from_json(odd).ok());
+  odd = to_json(m);
+  odd["dimensions"] = json::Value(65, odd["dimensions"][0]);
+  EXPECT_FALSE(cloud_metrics_from_json(odd).ok()) << "a record is bounded";
+  const Counting c{"g", 7, 3, {{"d", 3}, {"e", 1}}};
+  EXPECT_EQ(*counting_from_json(to_json(c)), c);
+  EXPECT_FALSE(counting_from_json(parsed(R"({"gateway":"g","startNumber":1,"manifest":1,"dimensions":{}})")).ok());
+}
+
 TEST(MetricValue, NeedsExactlyOneMember) {
   EXPECT_FALSE(metric_value_from_json(parsed("{}"), "value").ok());
   EXPECT_FALSE(metric_value_from_json(parsed(R"({"count":1,"number":2})"), "value").ok());

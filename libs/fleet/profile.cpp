@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace fleetward::fleet {
 namespace {
 
@@ -163,7 +165,18 @@ json::Value to_json(const Manifest& m) {
   }
   json::Value metrics = json::Value::array();
   for (const CustomMetric& c : m.custom_metrics) metrics.push_back({{"name", c.name}, {"type", to_string(c.type)}});
-  return {{"number", m.number}, {"profiles", std::move(profiles)}, {"customMetrics", std::move(metrics)}};
+  json::Value out = {{"number", m.number}, {"profiles", std::move(profiles)}, {"customMetrics", std::move(metrics)}};
+  if (m.dimensions.empty()) return out;
+  json::Value& dimensions = out["dimensions"] = json::Value::array();
+  for (const DimensionVersion& d : m.dimensions)
+    dimensions.push_back({{"dimension", d.dimension}, {"version", d.version}});
+  return out;
+}
+
+std::int64_t Manifest::dimension_version(std::string_view name) const {
+  const auto at =
+      std::find_if(dimensions.begin(), dimensions.end(), [&](const auto& d) { return d.dimension == name; });
+  return at == dimensions.end() ? 0 : at->version;
 }
 
 Result<Manifest> manifest_from_json(const json::Value& value) {
@@ -195,6 +208,14 @@ Result<Manifest> manifest_from_json(const json::Value& value) {
       if (!type) return type.error();
       metric.type = *type;
       m.custom_metrics.push_back(std::move(metric));
+    }
+  }
+  if (const json::Value* dimensions = r.member("dimensions"); dimensions != nullptr && dimensions->is_array()) {
+    for (const json::Value& item : *dimensions) {
+      json::Reader d(item, "manifest.dimensions");
+      m.dimensions.push_back(
+          {d.text("dimension", 1, 128), d.integer("version", 1, std::numeric_limits<std::int64_t>::max())});
+      if (const Status status = d.finish(); !status) return status.error();
     }
   }
   if (const Status status = r.finish(); !status) return status.error();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "fleet/dimension.hpp"
 #include "fleet/metric_value.hpp"
 #include "fleet/names.hpp"
 
@@ -75,6 +76,9 @@ struct Manifest {
   std::int64_t number = 0;
   std::vector<Entry> profiles;  // by name; a profile without targets may be missing
   std::vector<CustomMetric> custom_metrics;
+  std::vector<DimensionVersion> dimensions;  // by name
+  // 0 when the manifest has no such dimension.
+  [[nodiscard]] std::int64_t dimension_version(std::string_view name) const;
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
 

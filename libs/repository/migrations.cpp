@@ -3,6 +3,7 @@
 #include "repository/schema_actions.hpp"
 #include "repository/schema_audit.hpp"
 #include "repository/schema_certificates.hpp"
+#include "repository/schema_dimensions.hpp"
 #include "repository/schema_gateways.hpp"
 #include "repository/schema_governor.hpp"
 #include "repository/schema_incidents.hpp"
@@ -14,9 +15,16 @@ namespace fleetward::repository {
 
 const std::vector<store::Migration>& all_migrations() {
   static const std::vector<store::Migration> steps = {
-      {1, "outbox", schema_outbox},   {2, "registry", schema_registry},   {3, "certificates", schema_certificates},
-      {4, "actions", schema_actions}, {5, "incidents", schema_incidents}, {6, "violations", schema_violations},
-      {7, "audit", schema_audit},     {8, "governor", schema_governor},   {9, "gateways", schema_gateways},
+      {1, "outbox", schema_outbox},
+      {2, "registry", schema_registry},
+      {3, "certificates", schema_certificates},
+      {4, "actions", schema_actions},
+      {5, "incidents", schema_incidents},
+      {6, "violations", schema_violations},
+      {7, "audit", schema_audit},
+      {8, "governor", schema_governor},
+      {9, "gateways", schema_gateways},
+      {10, "dimensions", schema_dimensions},
   };
   return steps;
 }

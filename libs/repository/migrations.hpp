@@ -1,7 +1,8 @@
 // Every step of the SQL schema, in order. Each area has its SQL in a header of its own (schema_AREA.hpp), beside the
 // repository class that alone writes its tables.
 //
-// Numbers: 1 outbox, 2 registry, 3 certificates, 4 actions, 5 incidents, 6 violations, 7 audit log.
+// Numbers: 1 outbox, 2 registry, 3 certificates, 4 actions, 5 incidents, 6 violations, 7 audit log, 8 governor, 9
+// gateways, 10 dimensions.
 #pragma once
 
 #include <vector>

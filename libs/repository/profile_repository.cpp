@@ -1,6 +1,6 @@
 #include "repository/profile_repository.hpp"
 
-#include "fleet/topics.hpp"
+#include "repository/manifest.hpp"
 #include "repository/registry_repository.hpp"
 
 namespace fleetward::repository {
@@ -19,35 +19,9 @@ Result<ProfileRow> row_of(const store::Row& r) {
   return ProfileRow{std::move(*profile), instant_from_ms(r.integer(2)), instant_from_ms(r.integer(3))};
 }
 
-Status publish_rule(store::Transaction& tx, const std::string& key, std::string_view type, json::Value data,
-                    Instant now) {
-  const fleet::CloudEvent event{key, "/fleetward/registry", std::string(type), key, now, std::move(data)};
-  return publish(tx, {std::string(fleet::topic::rules), 1, event, {}});
-}
-
 Status publish_profile(store::Transaction& tx, const fleet::SecurityProfile& profile, Instant now) {
   return publish_rule(tx, fleet::profile_key(profile.name, profile.version), fleet::event_type::profile,
                       to_json(profile), now);
-}
-
-Status publish_manifest(store::Transaction& tx, Instant now) {
-  fleet::Manifest manifest;
-  const auto profiles = tx.query("SELECT name, version FROM profiles WHERE deleted = 0 ORDER BY name");
-  if (!profiles) return profiles.error();
-  for (const store::Row& r : *profiles) {
-    auto targets = targets_of(tx, r.text(0));
-    if (!targets) return targets.error();
-    if (!targets->empty()) manifest.profiles.push_back({r.text(0), r.integer(1), std::move(*targets)});
-  }
-  const auto metrics = list_custom_metrics(tx, "", all_rows);
-  if (!metrics) return metrics.error();
-  for (const CustomMetricRow& m : *metrics) manifest.custom_metrics.push_back(m.metric);
-  const auto number = tx.query(
-      "INSERT INTO manifest(one, number) VALUES(1, 1) ON CONFLICT(one) DO UPDATE SET number = manifest.number + 1 "
-      "RETURNING number");
-  if (!number) return number.error();
-  manifest.number = number->at(0).integer(0);
-  return publish_rule(tx, fleet::manifest_key(manifest.number), fleet::event_type::manifest, to_json(manifest), now);
 }
 
 // Equal but for the version.
@@ -93,6 +67,18 @@ Status write_target(store::Transaction& tx, const std::string& name, const fleet
 }
 
 }  // namespace
+
+Result<std::vector<fleet::Manifest::Entry>> attached_profiles(store::Transaction& tx) {
+  const auto profiles = tx.query("SELECT name, version FROM profiles WHERE deleted = 0 ORDER BY name");
+  if (!profiles) return profiles.error();
+  std::vector<fleet::Manifest::Entry> out;
+  for (const store::Row& r : *profiles) {
+    auto targets = targets_of(tx, r.text(0));
+    if (!targets) return targets.error();
+    if (!targets->empty()) out.push_back({r.text(0), r.integer(1), std::move(*targets)});
+  }
+  return out;
+}
 
 Result<std::optional<ProfileRow>> find_profile(store::Transaction& tx, const std::string& name) {
   const auto rows =
@@ -291,12 +277,6 @@ Status delete_custom_metric(store::Transaction& tx, const std::string& name, Ins
   const auto gone = tx.execute("DELETE FROM custom_metrics WHERE name=$1", {name});
   if (!gone) return gone.error();
   return *gone == 0 ? Status() : publish_manifest(tx, now);
-}
-
-Status ensure_manifest(store::Transaction& tx, Instant now) {
-  const auto rows = tx.query("SELECT number FROM manifest");
-  if (!rows) return rows.error();
-  return rows->empty() ? publish_manifest(tx, now) : Status();
 }
 
 }  // namespace fleetward::repository

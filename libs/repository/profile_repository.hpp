@@ -1,4 +1,4 @@
-// Security profiles, their targets, custom metrics, manifests: the only code that writes their tables. All functions
+// Security profiles, their targets, custom metrics: the only code that writes their tables. All functions
 // run inside a store transaction. Every change writes the profile's new immutable version and a manifest, which says
 // what holds together from now on, onto topic `rules`.
 #pragma once
@@ -34,6 +34,8 @@ Result<std::vector<ProfileRow>> list_profiles(store::Transaction& tx, const std:
 // Again is no error; resource_exhausted beyond profiles_per_target_max.
 Status attach_profile(store::Transaction& tx, const std::string& name, const fleet::Target& target, Instant now);
 Status detach_profile(store::Transaction& tx, const std::string& name, const fleet::Target& target, Instant now);
+// Those with a target, by name: what a manifest has of profiles.
+Result<std::vector<fleet::Manifest::Entry>> attached_profiles(store::Transaction& tx);
 Result<std::vector<fleet::Target>> targets_of(store::Transaction& tx, const std::string& name);
 struct Attachment {
   fleet::Target target;
@@ -58,8 +60,5 @@ Result<std::vector<CustomMetricRow>> list_custom_metrics(store::Transaction& tx,
                                                          std::int64_t limit);
 // failed_precondition while a profile uses it; a missing one is no error.
 Status delete_custom_metric(store::Transaction& tx, const std::string& name, Instant now);
-
-// Writes manifest 1 when there has been none: detectors wait for one.
-Status ensure_manifest(store::Transaction& tx, Instant now);
 
 }  // namespace fleetward::repository

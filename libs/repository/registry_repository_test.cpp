@@ -8,6 +8,7 @@
 #include <future>
 
 #include "fleet/topics.hpp"
+#include "repository/manifest.hpp"
 #include "repository/migrations.hpp"
 #include "repository/profile_repository.hpp"
 #include "store/run_and_wait.hpp"

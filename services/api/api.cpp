@@ -7,6 +7,7 @@
 #include "http/server.hpp"
 #include "log/log.hpp"
 #include "repository/audit_repository.hpp"
+#include "repository/manifest.hpp"
 #include "repository/profile_repository.hpp"
 #include "repository/signing_client.hpp"
 #include "services/api/operations.hpp"

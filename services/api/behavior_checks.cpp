@@ -4,6 +4,7 @@
 
 #include "core/text.hpp"
 #include "detect/validate.hpp"
+#include "repository/dimension_repository.hpp"
 #include "repository/profile_repository.hpp"
 
 namespace fleetward::api {
@@ -11,6 +12,14 @@ namespace fleetward::api {
 namespace {
 constexpr std::int64_t metrics_max = 10'000;
 constexpr std::size_t arn_bytes_max = 2048;
+
+Result<std::vector<std::string>> dimension_names(store::Transaction& tx) {
+  const auto rows = repository::list_dimensions(tx, "", static_cast<std::int64_t>(fleet::dimensions_max));
+  if (!rows) return rows.error();
+  std::vector<std::string> names;
+  for (const auto& row : *rows) names.push_back(row.dimension.name);
+  return names;
+}
 
 Error bad_target(std::string_view member, std::string_view what) {
   return {ErrorCode::invalid_argument, fmt::format("alertTargets{} {}", member, what)};
@@ -36,7 +45,9 @@ Result<std::vector<std::string>> behavior_problems(store::Transaction& tx,
   if (!metrics) return metrics.error();
   std::vector<fleet::CustomMetric> known;
   for (const auto& row : *metrics) known.push_back(row.metric);
-  return detect::validate_behaviors(behaviors, known);
+  const auto dimensions = dimension_names(tx);
+  if (!dimensions) return dimensions.error();
+  return detect::validate_behaviors(behaviors, known, *dimensions);
 }
 
 Status check_behaviors(store::Transaction& tx, const std::vector<fleet::Behavior>& behaviors) {
@@ -70,9 +81,11 @@ Status check_alert_targets(const json::Value& targets) {
 
 Status check_profile(store::Transaction& tx, const fleet::SecurityProfile& profile) {
   if (const Status good = check_alert_targets(profile.alert_targets); !good) return good;
+  const auto dimensions = dimension_names(tx);
+  if (!dimensions) return dimensions.error();
   std::vector<std::string> problems;
   for (const fleet::MetricToRetain& metric : profile.additional_metrics_to_retain) {
-    for (std::string& problem : detect::unsupported_parts(metric)) problems.push_back(std::move(problem));
+    for (std::string& problem : detect::validate_retained(metric, *dimensions)) problems.push_back(std::move(problem));
   }
   if (!problems.empty()) return Error(ErrorCode::invalid_argument, fmt::format("{}", fmt::join(problems, "; ")));
   return check_behaviors(tx, profile.behaviors);

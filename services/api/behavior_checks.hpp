@@ -1,4 +1,4 @@
-// What a profile has to keep to beyond its shape: behaviors that fit the custom metrics of the registry, alert targets
+// What a profile has to keep to beyond its shape: behaviors that fit the custom metrics and dimensions of the registry, alert targets
 // that are such; the one place for every call that takes them.
 #pragma once
 

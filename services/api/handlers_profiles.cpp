@@ -87,10 +87,13 @@ Result<Value> delete_profile(Call& call) {
 }
 
 bool uses(const fleet::SecurityProfile& profile, const std::string& metric, const std::string& dimension) {
-  return std::any_of(profile.behaviors.begin(), profile.behaviors.end(), [&](const fleet::Behavior& b) {
-    return (metric.empty() || b.metric == metric) &&
-           (dimension.empty() || (b.dimension && b.dimension->name == dimension));
-  });
+  const auto is_of = [&](const auto& item) {
+    return (metric.empty() || item.metric == metric) &&
+           (dimension.empty() || (item.dimension && item.dimension->name == dimension));
+  };
+  const auto& retained = profile.additional_metrics_to_retain;
+  return std::any_of(profile.behaviors.begin(), profile.behaviors.end(), is_of) ||
+         (metric.empty() && std::any_of(retained.begin(), retained.end(), is_of));
 }
 
 Result<Value> list_profiles(Call& call) {

@@ -192,6 +192,84 @@ TEST_F(LifecycleTest, CustomMetricsAreRefusedWhileUsed) {
   EXPECT_EQ(judged.body["validationErrors"].size(), 1U);
 }
 
+TEST_F(LifecycleTest, DimensionsAreCheckedPagedAndRefusedWhileUsed) {
+  const auto body = [](std::string_view values, std::string_view token = "t") {
+    return fmt::format(R"({{"type":"TOPIC_FILTER","stringValues":{},"clientRequestToken":"{}"}})", values, token);
+  };
+  const Answer made = call("POST", "/dimensions/bulk", body(R"(["data/#"])"));
+  ASSERT_EQ(made.status, 200) << made.text();
+  EXPECT_EQ(made.body, (json::Value{{"name", "bulk"}, {"arn", arn("dimension", "bulk")}}));
+  EXPECT_EQ(call("POST", "/dimensions/bulk", body(R"(["data/#"])")).status, 200);
+  for (const std::string& other : {body(R"(["data/+"])"), body(R"(["data/#"])", "u")})
+    EXPECT_EQ(call("POST", "/dimensions/bulk", other).error_type(), "ResourceAlreadyExistsException");
+  for (const std::string& bad :
+       {body(R"(["a/#/b"])"), body("[]"), body(R"("a")"), body("[1]"), body(R"(["a"])", "a b"),
+        std::string(R"({"type":"COLOUR","stringValues":["a"],"clientRequestToken":"t9"})"),
+        std::string(R"({"type":"TOPIC_FILTER","stringValues":["a"]})"),
+        std::string(R"({"type":"TOPIC_FILTER","stringValues":["a"],"clientRequestToken":"t9","tags":[]})")}) {
+    EXPECT_EQ(call("POST", "/dimensions/bad", bad).error_type(), "InvalidRequestException") << bad;
+  }
+  Answer described = call("GET", "/dimensions/bulk");
+  EXPECT_EQ(described.body["type"], "TOPIC_FILTER");
+  EXPECT_EQ(described.body["stringValues"], json::Value::array({"data/#"}));
+  EXPECT_TRUE(described.body["creationDate"].is_number());
+  const Answer updated = call("PATCH", "/dimensions/bulk", R"({"stringValues":["data/${iot:ClientId}/#"]})");
+  EXPECT_EQ(updated.status, 200);
+  EXPECT_EQ(updated.body["stringValues"][0], "data/${iot:ClientId}/#");
+  EXPECT_EQ(updated.body["creationDate"], described.body["creationDate"]);
+  EXPECT_EQ(call("PATCH", "/dimensions/none", R"({"stringValues":["a"]})").error_type(), "ResourceNotFoundException");
+  EXPECT_EQ(call("GET", "/dimensions/none").error_type(), "ResourceNotFoundException");
+
+  const auto uses = [](std::string_view dimension) {
+    return fmt::format(R"({{"behaviors":[{{"name":"c","metric":"aws:num-messages-sent",
+        "metricDimension":{{"dimensionName":"{}"}},"criteria":{{"comparisonOperator":"less-than","value":{{"count":9}},
+        "durationSeconds":300}}}}]}})",
+                       dimension);
+  };
+  const Answer lost = call("POST", "/security-profiles/p", uses("none"));
+  EXPECT_EQ(lost.error_type(), "InvalidRequestException");
+  EXPECT_THAT(lost.text(), HasSubstr("dimension none does not exist"));
+  EXPECT_EQ(call("POST", "/security-profile-behaviors/validate", uses("none")).body["valid"], false);
+  EXPECT_EQ(call("POST", "/security-profile-behaviors/validate", uses("bulk")).body["valid"], true);
+  ASSERT_EQ(call("POST", "/security-profiles/p", uses("bulk")).status, 200);
+  EXPECT_EQ(call("GET", "/security-profiles/p").body["behaviors"][0]["metricDimension"],
+            (json::Value{{"dimensionName", "bulk"}, {"operator", "IN"}}));
+  EXPECT_THAT(names(call("GET", "/security-profiles?dimensionName=bulk"), "securityProfileIdentifiers", "name"),
+              ElementsAre("p"));
+  EXPECT_THAT(names(call("GET", "/security-profiles?dimensionName=x"), "securityProfileIdentifiers", "name"),
+              IsEmpty());
+  const Answer used = call("DELETE", "/dimensions/bulk");
+  EXPECT_EQ(used.error_type(), "InvalidRequestException");
+  EXPECT_THAT(used.text(), HasSubstr("is used by security profile p"));
+  ASSERT_EQ(call("DELETE", "/security-profiles/p").status, 200);
+
+  const std::string retains =
+      R"({"additionalMetricsToRetainV2":[{"metric":"aws:num-disconnects","metricDimension":{"dimensionName":"bulk"}}]})";
+  EXPECT_THAT(call("POST", "/security-profiles/p", retains).text(), HasSubstr("is not allowed for metric"));
+  EXPECT_EQ(call_as(viewer_, "DELETE", "/dimensions/bulk").status, 403);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(call("DELETE", "/dimensions/bulk").status, 200) << "idempotent";
+  for (int i = 0; i < 10; ++i)
+    ASSERT_EQ(call("POST", fmt::format("/dimensions/d{}", i), body(R"(["a"])", fmt::format("t{}", i))).status, 200);
+  EXPECT_EQ(call("POST", "/dimensions/d10", body(R"(["a"])", "t10")).error_type(), "LimitExceededException");
+  std::vector<std::string> seen;
+  std::string token;
+  do {
+    const Answer page = call("GET", "/dimensions?maxResults=4" + (token.empty() ? "" : "&nextToken=" + token));
+    for (const auto& name : page.body["dimensionNames"]) seen.push_back(name.get<std::string>());
+    token = page.body.value("nextToken", "");
+  } while (!token.empty() && seen.size() < 20);
+  EXPECT_THAT(seen, ElementsAre("d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9"));
+}
+
+TEST_F(LifecycleTest, DimensionsAsFilesHaveThem) {
+  const Answer made = call("PUT", "/v1/dimensions/bulk", R"({"topicFilters":["data/#"]})");
+  EXPECT_EQ(made.body, (json::Value{{"name", "bulk"}, {"version", 1}, {"topicFilters", {"data/#"}}}));
+  EXPECT_EQ(call("PUT", "/v1/dimensions/bulk", R"({"topicFilters":["data/#"]})").body["version"], 1);
+  EXPECT_EQ(call("PUT", "/v1/dimensions/bulk", R"({"topicFilters":["more/#"]})").body["version"], 2);
+  EXPECT_EQ(call("PUT", "/v1/dimensions/bulk", R"({"topicFilters":["#x"]})").status, 400);
+  EXPECT_EQ(call("GET", "/v1/dimensions").body["dimensions"][0]["topicFilters"][0], "more/#");
+}
+
 TEST_F(LifecycleTest, CertificatesAreMadeAttachedAndSwitched) {
   const Answer made = call("POST", "/keys-and-certificate?setAsActive=true");
   ASSERT_EQ(made.status, 200) << made.text();

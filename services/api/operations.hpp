@@ -53,6 +53,7 @@ struct Operation {
 const std::vector<Operation>& all_operations();
 
 std::vector<Operation> profile_operations();
+std::vector<Operation> dimension_operations();
 std::vector<Operation> registry_operations();
 std::vector<Operation> certificate_operations();
 std::vector<Operation> violation_operations();

@@ -188,11 +188,16 @@ std::multimap<std::string, Value> samples() {
   fleet::Manifest manifest;
   manifest.number = 7;
   manifest.profiles = {{"cams", 2, {*fleet::parse_target("group/cams"), *fleet::parse_target("all/things")}}};
+  manifest.dimensions = {{"bulk", 2}};
+  fleet::Manifest bare_manifest;
+  bare_manifest.number = 1;
   manifest.custom_metrics = {{"cpu", fleet::CustomMetricType::number, "shown"}};
   fleet::CloudMetrics cloud;
   cloud.gateway = "gateway-1";
   cloud.metrics["aws:num-messages-sent"] = {3, 3, 1, 1};
   cloud.source_addresses = {"192.0.2.1"};
+  fleet::CloudMetrics narrow = cloud;
+  narrow.dimensions = {{{"bulk", 2}, true, cloud.metrics, {"192.0.2.1"}}, {{"bulk", 2}, false, cloud.metrics, {}}};
   fleet::RegistryFact fact{"cam-1", "id", 4, false, "cam", "1.2", {"cams"}};
   const fleet::CloudEvent event{"i", "/fleetward/pki",    std::string(fleet::event_type::certificate), digest,
                                 now, to_json(certificate)};
@@ -209,9 +214,13 @@ std::multimap<std::string, Value> samples() {
           {"governor", to_json(governor)},
           {"profile", to_json(profile)},
           {"profile", to_json(fleet::SecurityProfile{"bare", 1, "", {}, {}, Value::object()})},
+          {"dimension", to_json(fleet::Dimension{"bulk", 2, {"data/${iot:ClientId}/#"}})},
           {"manifest", to_json(manifest)},
+          {"manifest", to_json(bare_manifest)},
           {"registry", to_json(fact)},
           {"cloud-metrics", to_json(cloud)},
+          {"cloud-metrics", to_json(narrow)},
+          {"counting", to_json(fleet::Counting{"gateway-1", 5, 7, {{"bulk", 2}}})},
           {"begin", to_json(fleet::Begin{"b", "1"})},
           {"tick", to_json(fleet::Tick{"b"})},
           {"mark", to_json(fleet::Mark{"b", 7})},

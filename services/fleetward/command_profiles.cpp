@@ -14,17 +14,20 @@
 namespace fleetward::program {
 namespace {
 
-// A profile file: the members of a security profile as the API has them, and `targets`.
+// A profile file: the members of a security profile as the API has them, `targets`, and the `dimensions` that it needs:
+// {NAME: [TOPIC FILTER, ...]}.
 struct ProfileFile {
   fleet::SecurityProfile profile;
   json::Value body;  // what PUT /v1/profiles/NAME takes
+  std::vector<fleet::Dimension> dimensions;
 };
 
 // A mistyped member would be left out silently, and the profile would watch less than its author thinks.
 Status refuse_unknown_members(const config::YamlDocument& document) {
   static const std::vector<std::string> known{"securityProfileName", "securityProfileDescription",
                                               "behaviors",           "additionalMetricsToRetainV2",
-                                              "alertTargets",        "targets"};
+                                              "alertTargets",        "targets",
+                                              "dimensions"};
   for (const auto& [member, value] : document.value.items()) {
     if (std::find(known.begin(), known.end(), member) != known.end()) continue;
     const config::YamlPlace place = document.place_of("/" + member);
@@ -32,6 +35,23 @@ Status refuse_unknown_members(const config::YamlDocument& document) {
                                                      place.column, member, config::suggestion(member, known))};
   }
   return {};
+}
+
+Result<std::vector<fleet::Dimension>> read_dimensions(const json::Value& value) {
+  const auto wrong = [](std::string_view what) { return Error(ErrorCode::invalid_argument, std::string(what)); };
+  if (!value.is_object()) return wrong("dimensions is not a map from names to lists of topic filters");
+  std::vector<fleet::Dimension> out;
+  for (const auto& [name, filters] : value.items()) {
+    if (!fleet::is_valid_name(name)) return wrong(fmt::format("dimensions: '{}' is no name", printable(name, 128)));
+    json::Reader r(value, "dimensions");
+    fleet::Dimension dimension{name, 1, r.texts_or_empty(name)};
+    if (const Status status = r.finish(); !status) return status.error();
+    if (const Status good = fleet::check_topic_filters(dimension.topic_filters); !good) {
+      return good.error().with_context("dimensions: " + name);
+    }
+    out.push_back(std::move(dimension));
+  }
+  return out;
 }
 
 Result<ProfileFile> read_profile(const std::string& path) {
@@ -45,6 +65,12 @@ Result<ProfileFile> read_profile(const std::string& path) {
   if (shape.contains("targets")) {
     targets = shape["targets"];
     shape.erase("targets");
+  }
+  if (shape.contains("dimensions")) {
+    auto dimensions = read_dimensions(shape["dimensions"]);
+    if (!dimensions) return dimensions.error().with_context(path);
+    file.dimensions = std::move(*dimensions);
+    shape.erase("dimensions");
   }
   Result<fleet::SecurityProfile> profile = fleet::profile_from_json(shape, "");
   if (!profile) return profile.error().with_context(path);
@@ -72,14 +98,34 @@ std::vector<fleet::CustomMetric> custom_metrics_of(const fleet::SecurityProfile&
   return metrics;
 }
 
+// Those of the file, and those that the server may have: each that is named is taken to be there.
+std::vector<std::string> dimensions_of(const fleet::SecurityProfile& profile) {
+  std::vector<std::string> names;
+  for (const fleet::Behavior& b : profile.behaviors) {
+    if (b.dimension) names.push_back(b.dimension->name);
+  }
+  for (const fleet::MetricToRetain& m : profile.additional_metrics_to_retain) {
+    if (m.dimension) names.push_back(m.dimension->name);
+  }
+  return names;
+}
+
+std::vector<std::string> problems_of(const fleet::SecurityProfile& profile) {
+  const std::vector<std::string> dimensions = dimensions_of(profile);
+  auto problems = detect::validate_behaviors(profile.behaviors, custom_metrics_of(profile), dimensions);
+  for (const fleet::MetricToRetain& m : profile.additional_metrics_to_retain) {
+    for (std::string& problem : detect::validate_retained(m, dimensions)) problems.push_back(std::move(problem));
+  }
+  return problems;
+}
+
 ExitCode run_validate(Invocation& invocation) {
   ExitCode code = ExitCode::ok;
   for (const std::string& path : invocation.arguments()) {
     const Result<ProfileFile> file = read_profile(path);
     std::vector<std::string> problems;
     if (file) {
-      for (const std::string& problem :
-           detect::validate_behaviors(file->profile.behaviors, custom_metrics_of(file->profile))) {
+      for (const std::string& problem : problems_of(file->profile)) {
         problems.push_back(fmt::format("{}: {}", path, problem));
       }
     } else {
@@ -106,6 +152,10 @@ ExitCode run_apply(Invocation& invocation, ApiClient& api) {
   }
   json::Value applied = json::Value::array();
   for (const ProfileFile& file : files) {
+    for (const fleet::Dimension& d : file.dimensions) {
+      const auto put = api.put("/v1/dimensions/" + percent_encode(d.name), {{"topicFilters", d.topic_filters}});
+      if (!put) return invocation.fail(put.error().with_context("apply dimension " + d.name));
+    }
     const std::string target = "/v1/profiles/" + percent_encode(file.profile.name);
     const Result<json::Value> answer = api.put(target, file.body);
     if (!answer) return invocation.fail(answer.error().with_context("apply " + file.profile.name));
@@ -152,6 +202,7 @@ Command profiles_apply_command() {
       .arguments = "FILE...",
       .summary = "Makes the profiles and their targets be as the files say",
       .detail =
+          "A file may define the dimensions that its behaviors name: `dimensions: {NAME: [TOPIC FILTER, ...]}`.\n"
           "Applying the same file again changes nothing.\nexample: fleetward profiles apply deploy/demo/cameras.yaml",
       .arguments_min = 1,
       .arguments_max = 1000,

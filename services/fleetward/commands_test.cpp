@@ -264,6 +264,41 @@ behaviors:
   EXPECT_THAT(validated.err, Not(HasSubstr("Behavior load")));
 }
 
+TEST_F(ProfileFiles, BringTheDimensionsThatTheyNeed) {
+  constexpr std::string_view behavior = R"(
+behaviors:
+  - name: uploads
+    metric: aws:num-messages-sent
+    metricDimension: {dimensionName: bulk, operator: NOT_IN}
+    criteria: {comparisonOperator: less-than, value: {count: 50}, durationSeconds: 300}
+)";
+  const std::string good =
+      file("securityProfileName: cams\ndimensions: {bulk: ['data/${iot:ClientId}/#', more/+]}" + std::string(behavior));
+  const std::string elsewhere = file("securityProfileName: cams" + std::string(behavior));
+  EXPECT_EQ(run({"profiles", "validate", good, elsewhere}).code, ExitCode::ok) << "the server may have it";
+  script_.answers["PUT /v1/dimensions/bulk"] = {{"version", 1}};
+  script_.answers["PUT /v1/profiles/cams"] = {{"version", 3}};
+  EXPECT_EQ(run({"profiles", "apply", good}).out, "applied cams (version 3)\n");
+  ASSERT_EQ(script_.bodies.size(), 2U);
+  EXPECT_EQ(script_.bodies[0], (json::Value{{"topicFilters", {"data/${iot:ClientId}/#", "more/+"}}}));
+  EXPECT_FALSE(script_.bodies[1].contains("dimensions"));
+  const std::string no_filter = file("securityProfileName: x\ndimensions: {bulk: ['a/#/b']}\n");
+  const std::string no_list = file("securityProfileName: x\ndimensions: {bulk: {}}\n");
+  const std::string no_map = file("securityProfileName: x\ndimensions: [bulk]\n");
+  const std::string misplaced = file(R"(
+securityProfileName: y
+behaviors:
+  - name: attempts
+    metric: aws:num-connection-attempts
+    metricDimension: {dimensionName: bulk}
+    criteria: {comparisonOperator: less-than, value: {count: 50}, durationSeconds: 300}
+)");
+  for (const std::string& bad : {no_filter, no_list, no_map, misplaced})
+    EXPECT_EQ(run({"profiles", "validate", bad}).code, ExitCode::failed);
+  EXPECT_THAT(run({"profiles", "validate", no_filter}).err, HasSubstr("'a/#/b' is no MQTT topic filter"));
+  EXPECT_THAT(run({"profiles", "validate", misplaced}).err, HasSubstr("metricDimension is not allowed"));
+}
+
 TEST(ProgressTest, TenthsAsLinesAndABarInPlace) {
   std::ostringstream lines;
   Progress plain(lines, false, "devices", 20);

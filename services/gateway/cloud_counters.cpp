@@ -23,13 +23,9 @@ void CloudCounters::touch(Entry& e, bool urgent) {
   if (urgent && !std::exchange(d.urgent, true)) urgent_.push_back(&e);
 }
 
-void CloudCounters::add(Entry& e, Metric metric, double value) {
-  static_assert(names.size() == metric_count);
-  fleet::MetricDelta& m = e.second.counts[metric];
-  m.min = m.count == 0 ? value : std::min(m.min, value);
-  m.max = m.count == 0 ? value : std::max(m.max, value);
-  m.sum += value;
-  ++m.count;
+DimensionCounts& CloudCounters::dimensions(Entry& e) {
+  if (!e.second.dimensions) e.second.dimensions = std::make_unique<DimensionCounts>();
+  return *e.second.dimensions;
 }
 
 void CloudCounters::connection_attempt(const std::string& thing, const std::string& thing_id,
@@ -56,22 +52,26 @@ void CloudCounters::disconnected(const std::string& thing) {
   touch(e, true);
 }
 
-void CloudCounters::message_sent(const std::string& thing, std::size_t bytes) {
+void CloudCounters::message_sent(const std::string& thing, std::size_t bytes, std::string_view topic,
+                                 std::string_view address) {
   Entry& e = entry(thing);
   add(e, messages_sent, 1);
   add(e, message_bytes, static_cast<double>(bytes));
+  if (plan_ && !topic.empty()) dimensions(e).sent(plan_, thing, topic, bytes, address);
   touch(e, false);
 }
 
-void CloudCounters::message_received(const std::string& thing) {
+void CloudCounters::message_received(const std::string& thing, std::string_view topic) {
   Entry& e = entry(thing);
   add(e, messages_received, 1);
+  if (plan_ && !topic.empty()) dimensions(e).received(plan_, thing, topic);
   touch(e, false);
 }
 
-void CloudCounters::authorization_failure(const std::string& thing) {
+void CloudCounters::authorization_failure(const std::string& thing, std::string_view topic) {
   Entry& e = entry(thing);
   add(e, authorization_failures, 1);
+  if (plan_ && !topic.empty()) dimensions(e).refused(plan_, thing, topic);
   touch(e, true);
 }
 
@@ -80,10 +80,17 @@ void CloudCounters::hand_out(Entry& e, Instant now, const Emit& emit) {
   d.delta.gateway = gateway_;
   d.delta.start_number = start_number_;
   d.delta.sequence = ++sequence_;
+  static_assert(names.size() == metric_count);
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (d.counts[i].count > 0) d.delta.metrics.emplace(names[i], std::exchange(d.counts[i], {}));
   }
+  if (d.dimensions) {
+    dropped_ += d.dimensions->take_dropped();
+    d.dimensions->hand_out(d.delta.dimensions);
+    if (!plan_) d.dimensions.reset();
+  }
   emit(e.first, d.thing_id, d.delta);
+  d.delta.dimensions.clear();
   d.delta.metrics.clear();
   d.delta.source_addresses.clear();
   d.last_emitted = now;

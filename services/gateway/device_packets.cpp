@@ -133,14 +133,14 @@ std::uint8_t DeviceConnection::on_subscribe(std::string_view filter, std::uint8_
   const auto level = gateway_->config.enforcing ? gateway_->holds.level(thing_) : std::nullopt;
   if (access::may_subscribe(thing_, level, filter)) return qos;
   gateway_->counters.refused("subscribe").add();
-  gateway_->cloud.authorization_failure(thing_);
+  gateway_->cloud.authorization_failure(thing_, filter);
   gateway_->emit_urgent_metrics();
   return mqtt::reason::not_authorized;
 }
 
 void DeviceConnection::on_publish(const mqtt::Publish& packet) {
   gateway_->all_messages.charge(gateway_->config.messages, 1, gateway_->scheduler.steady_now());
-  gateway_->cloud.message_sent(thing_, packet.payload.size());
+  gateway_->cloud.message_sent(thing_, packet.payload.size(), packet.topic, connection_->peer().host);
   const auto level = gateway_->config.enforcing ? gateway_->holds.level(thing_) : std::nullopt;
   const auto use = access::publish_use(thing_, level, packet.topic);
   if (use == access::TopicUse::refused) return refuse_publish(packet);
@@ -149,7 +149,7 @@ void DeviceConnection::on_publish(const mqtt::Publish& packet) {
 
 void DeviceConnection::refuse_publish(const mqtt::Publish& packet) {
   gateway_->counters.refused("publish").add();
-  gateway_->cloud.authorization_failure(thing_);
+  gateway_->cloud.authorization_failure(thing_, packet.topic);
   gateway_->emit_urgent_metrics();
   if (session_.version() == mqtt::Version::v311) {
     session_.disconnect(mqtt::reason::not_authorized);  // 3.1.1 knows no refusal of a publish: a close
@@ -212,7 +212,7 @@ void DeviceConnection::on_durable(const Receipt& receipt) {
 }
 
 void DeviceConnection::reply(const std::string& topic, const std::string& text) {
-  if (session_.publish(topic, text)) gateway_->cloud.message_received(thing_);
+  if (session_.publish(topic, text)) gateway_->cloud.message_received(thing_, topic);
 }
 
 }  // namespace fleetward::gateway

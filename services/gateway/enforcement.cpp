@@ -104,8 +104,13 @@ void Gateway::State::on_certificate(const bus::Record& record) {
   say_when_kept(std::move(event));
 }
 
-// Custom metrics that are defined, of the newest manifest: what replies judge a report's custom metrics by.
+// Custom metrics that are defined, of the newest manifest: what replies judge a report's custom metrics by. And all
+// that says which dimensions are counted (go_by_rules).
 void Gateway::State::on_rules(const bus::Record& record) {
+  if (record.value) {
+    if (const Status added = dimension_rules.add(record.key, *record.value); !added)
+      return bad_data(record, added.error());
+  }
   if (!record.key.starts_with("manifest/")) return;
   const auto data = data_of(record);
   if (!data) return;

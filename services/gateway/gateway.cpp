@@ -51,6 +51,10 @@ Counters::Counters(metrics::Registry& m)
           m.counter("fleetward_gateway_snapshot_failures_total", "Writes of the table snapshot that failed.")),
       events_dropped(m.counter("fleetward_gateway_events_dropped_total",
                                "Refusals that were not told on the bus, which did not keep up.")),
+      dimension_counts_dropped(m.counter("fleetward_gateway_dimension_counts_dropped_total",
+                                         "Counts of dimensions that had no room in a device's next delta.")),
+      dimensions_left_out(m.gauge("fleetward_gateway_dimensions_left_out",
+                                  "Dimensions in use that are not counted: there are too many filters.")),
       sessions(m.gauge("fleetward_gateway_sessions", "Devices that are connected.")),
       handshakes(m.gauge("fleetward_gateway_handshakes", "TLS handshakes under way.")) {}
 
@@ -78,6 +82,7 @@ Gateway::State::State(GatewayConfig c, bus::Bus& b, async::Scheduler& s, metrics
       start_number(to_ms(s.now())),
       appender(std::make_shared<Appender>(b, s, m)),
       cloud(config.instance, start_number),
+      dimension_rules(config.instance, start_number),
       guard(config.connection_limits) {}
 
 Gateway::Gateway(GatewayConfig config, bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry& metrics)
@@ -124,7 +129,10 @@ void Gateway::State::make_followers() {
                                         (this->*apply)(r);
                                       },
                                       [this] { on_tables_read(); }, [this](const Error& e) { on_table_failed(e); },
-                                      [this] { flush_events(); }});
+                                      [this] {
+                                        flush_events();
+                                        go_by_rules();
+                                      }});
   };
   access_follower = follow(fleet::topic::access, &State::on_access);
   certificate_follower = follow(fleet::topic::certificates, &State::on_certificate);
@@ -250,7 +258,9 @@ async::Task<void> Gateway::State::tick() {
   while (true) {
     const bool whole = co_await scope.sleep(tick_every);
     if (!whole) co_return;
+    say_what_is_counted();
     emit_due_metrics();
+    counters.dimension_counts_dropped.add(cloud.take_dropped());
     keep_snapshot();
     flush_events();
     relieve();
@@ -290,6 +300,33 @@ void Gateway::State::emit_due_metrics() {
   if (appender->is_failing() || overloaded()) return;
   cloud.emit_due(scheduler.now(), config.metrics_every,
                  [this](const auto&... delta) { append_cloud_metrics(delta...); });
+}
+
+// After each batch of table records; with nothing new it costs a comparison.
+void Gateway::State::go_by_rules() {
+  if (dimension_rules.refresh()) {
+    const auto& plan = dimension_rules.plan();
+    cloud.set_dimensions(plan);
+    counters.dimensions_left_out.set(plan ? static_cast<double>(plan->left_out.size()) : 0);
+    if (plan && !plan->left_out.empty())
+      log::warn("dimensions_left_out", {{"first", plan->left_out.front()}, {"count", plan->left_out.size()}});
+  }
+  say_what_is_counted();
+}
+
+// To every partition, since each is the whole input of its detector. Until it is said no traffic is unknown to them.
+void Gateway::State::say_what_is_counted() {
+  if (!dimension_rules.to_say() || appender->is_failing() || overloaded()) return;
+  const std::string text = json::dump(to_json(*dimension_rules.to_say()));
+  const std::string topic(fleet::topic::devices);
+  for (std::int32_t partition = 0; partition < bus.partition_count(topic); ++partition) {
+    bus::OutRecord record{topic, "", text, {}, partition};
+    record.headers.push_back({fleet::header::kind, to_string(fleet::RecordKind::counting)});
+    record.headers.push_back({fleet::header::received_ms, std::to_string(to_ms(scheduler.now()))});
+    record.headers.push_back({fleet::header::source, config.instance});
+    appender->append(std::move(record), {});
+  }
+  dimension_rules.said();
 }
 
 void Gateway::State::append_cloud_metrics(const std::string& thing, const std::string& thing_id,

@@ -12,6 +12,7 @@
 #include "report/parser.hpp"
 #include "services/gateway/appender.hpp"
 #include "services/gateway/cloud_counters.hpp"
+#include "services/gateway/dimension_rules.hpp"
 #include "services/gateway/gateway.hpp"
 #include "services/gateway/snapshot.hpp"
 
@@ -34,6 +35,8 @@ struct Counters {
   metrics::Counter& wills_ignored;
   metrics::Counter& snapshot_failures;
   metrics::Counter& events_dropped;
+  metrics::Counter& dimension_counts_dropped;
+  metrics::Gauge& dimensions_left_out;
   metrics::Gauge& sessions;
   metrics::Gauge& handshakes;
 };
@@ -64,6 +67,8 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   async::Task<void> tick();
   void emit_urgent_metrics();
   void emit_due_metrics();
+  void go_by_rules();
+  void say_what_is_counted();
   void append_cloud_metrics(const std::string& thing, const std::string& thing_id, const fleet::CloudMetrics& delta);
   void heartbeat(bool stopping);
   void say_goodbye();
@@ -83,6 +88,7 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   std::int64_t start_number;
   std::shared_ptr<Appender> appender;
   CloudCounters cloud;
+  DimensionRules dimension_rules;
   ConnectionGuard guard;
   mqtt::TokenBucket all_messages, all_bytes;
   access::HoldTable holds;
