@@ -44,13 +44,19 @@ SocketConnection::~SocketConnection() {
 }
 
 void SocketConnection::use_tls(std::shared_ptr<const TlsContext> tls, TlsSession::Role role) {
-  tls_ = std::make_unique<TlsSession>(std::move(tls), role, out_);
+  tls_context_ = std::move(tls);
   is_server_ = role == TlsSession::Role::server;
 }
 
 void SocketConnection::set_callbacks(Callbacks callbacks) {
   callbacks_ = std::move(callbacks);
   if (tls_ && callbacks_.verify_peer) tls_->set_verify(callbacks_.verify_peer);
+}
+
+void SocketConnection::begin_tls() {
+  tls_ = std::make_unique<TlsSession>(std::exchange(tls_context_, nullptr),
+                                      is_server_ ? TlsSession::Role::server : TlsSession::Role::client, out_);
+  if (callbacks_.verify_peer) tls_->set_verify(callbacks_.verify_peer);
 }
 
 void SocketConnection::arm_handshake_timer() {
@@ -97,9 +103,11 @@ void SocketConnection::start(int connected_fd) {
 }
 
 void SocketConnection::open_tls_or_plain() {
-  if (!tls_) return opened(TlsInfo());
+  if (!tls_context_) return opened(TlsInfo());
   // A server has nothing to say before its client has, and takes no memory for who says nothing.
-  if (!is_server_) advance_handshake();
+  if (is_server_) return;
+  begin_tls();
+  advance_handshake();
 }
 
 void SocketConnection::opened(const TlsInfo& info) {
@@ -165,6 +173,7 @@ void SocketConnection::on_readable() {
 
 void SocketConnection::hand_on(ByteView bytes) {
   if (bytes.empty() || (state_ != State::handshaking && state_ != State::open)) return;
+  if (tls_context_) begin_tls();
   if (tls_) {
     tls_->feed(bytes);
     on_ciphertext();

@@ -49,6 +49,7 @@ class SocketConnection final : public Connection, public Poller::Client {
   void advance_handshake();
   bool take(int fd);
   void open_tls_or_plain();
+  void begin_tls();
   void on_proxy_header(ByteView bytes);
   void hand_on(ByteView bytes);
   void on_readable();
@@ -64,6 +65,7 @@ class SocketConnection final : public Connection, public Poller::Client {
   std::uint32_t interest_ = 0;  // as the poller knows it
   Endpoint peer_;
   ConnectionOptions options_;
+  std::shared_ptr<const TlsContext> tls_context_;  // until the session begins
   std::unique_ptr<TlsSession> tls_;
   Callbacks callbacks_;
   State state_ = State::handshaking;
