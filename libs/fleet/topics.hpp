@@ -7,7 +7,7 @@ namespace fleetward::fleet {
 
 namespace topic {
 constexpr std::string_view devices = "fleetward.devices";                // key: thing
-constexpr std::string_view rules = "fleetward.rules";                    // key: profile/NAME@V, dimension/NAME@V, manifest/N
+constexpr std::string_view rules = "fleetward.rules";                    // key: (profile|dimension)/NAME@V, manifest/N
 constexpr std::string_view detector_state = "fleetward.detector-state";  // key: thing, or partition/P
 constexpr std::string_view violations = "fleetward.violations";          // key: thing
 constexpr std::string_view actions = "fleetward.actions";                // key: thing

@@ -1,5 +1,5 @@
-// What a profile has to keep to beyond its shape: behaviors that fit the custom metrics and dimensions of the registry, alert targets
-// that are such; the one place for every call that takes them.
+// What a profile has to keep to beyond its shape: behaviors that fit the custom metrics and dimensions of the registry,
+// alert targets that are such; the one place for every call that takes them.
 #pragma once
 
 #include <string>

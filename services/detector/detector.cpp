@@ -284,6 +284,7 @@ struct Detector::State {
     std::size_t devices = 0;
     std::size_t not_evaluated = 0;
     std::uint64_t problems = 0;
+    std::uint64_t other_dimension_counts = 0;
     std::string not_ready = partitions.empty() ? "no partition is assigned" : "";
     for (const auto& [number, p] : partitions) {
       if (!p->why_not_ready.empty()) not_ready = fmt::format("partition {}: {}", number, p->why_not_ready);
@@ -291,6 +292,7 @@ struct Detector::State {
       devices += p->engine->device_count();
       not_evaluated = std::max(not_evaluated, p->engine->behaviors_not_evaluated());
       problems += p->engine->counters().custom_metric_problems;
+      other_dimension_counts += p->engine->counters().other_dimension_counts;
       for (std::size_t i = 0; i < outcomes.size(); ++i) outcomes[i] += p->engine->counters().outcomes[i];
     }
     const auto gauge = [this](std::string_view name, std::string_view help, double value) {
@@ -307,8 +309,11 @@ struct Detector::State {
     gauge("fleetward_detector_state_bytes", "Memory of device states, roughly", static_cast<double>(state_bytes()));
     gauge("fleetward_detector_custom_metric_problems", "Custom metrics in reports that were not taken",
           static_cast<double>(problems));
+    gauge("fleetward_detector_other_dimension_counts",
+          "Counts of gateways under a version of a dimension that was not in force, so that they were not judged",
+          static_cast<double>(other_dimension_counts));
     gauge("fleetward_detector_behaviors_not_evaluated",
-          "Behaviors in force that are stored but not evaluated: statistical, machine learning, with a dimension",
+          "Behaviors in force that are stored but not evaluated: statistical, machine learning, of what is gone",
           static_cast<double>(not_evaluated));
     gauge("fleetward_detector_partitions", "Partitions owned", static_cast<double>(partitions.size()));
     const std::lock_guard lock(ready_mutex);

@@ -9,6 +9,7 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+import dimension_scenario
 import harness
 from botocore_check import Checker
 from harness import ACCOUNT, REGION, ROOT, publish, report, run, wait_for
@@ -235,8 +236,6 @@ def test_members_of_profiles_that_are_kept_for_their_owner(iot):
     ("statisticalThreshold", {"name": "b", "metric": "aws:num-messages-sent", "criteria": {
         "comparisonOperator": "less-than", "durationSeconds": 300, "statisticalThreshold": {"statistic": "p90"}}}),
     ("mlDetectionConfig", {"name": "b", "metric": "aws:num-messages-sent", "criteria": {"mlDetectionConfig": {"confidenceLevel": "HIGH"}}}),
-    ("metricDimension", {"name": "b", "metric": "aws:num-messages-sent", "metricDimension": {"dimensionName": "d"}, "criteria": {
-        "comparisonOperator": "less-than", "durationSeconds": 300, "value": {"count": 5}}}),
 ])
 def test_what_is_not_evaluated_yet_is_refused(iot, word, behavior):
     """Stored without being evaluated it would look like a watch that is none."""
@@ -248,9 +247,6 @@ def test_what_is_not_evaluated_yet_is_refused(iot, word, behavior):
     assert is_told(refused(iot.update_security_profile, securityProfileName="boto:listeners", behaviors=[behavior]))
     answer = iot.validate_security_profile_behaviors(behaviors=[behavior])
     assert not answer["valid"] and word in answer["validationErrors"][0]["errorMessage"]
-    if word == "metricDimension":
-        retained = [{"metric": "aws:num-messages-sent", "metricDimension": {"dimensionName": "d"}}]
-        assert is_told(refused(iot.create_security_profile, securityProfileName="boto-later", additionalMetricsToRetainV2=retained))
 
 
 def test_custom_metrics(iot):
@@ -273,6 +269,10 @@ def test_custom_metrics(iot):
     iot.delete_security_profile(securityProfileName="boto-cpu")
     iot.delete_custom_metric(metricName="boto:cpu")
     iot.delete_custom_metric(metricName="boto:cpu")
+
+
+def test_dimensions(iot):
+    dimension_scenario.run(iot, arn, pages, refused)
 
 
 def test_certificates(fleetward, iot):
@@ -393,6 +393,7 @@ def ours():
 # Names of what is nowhere, and what else the operations cannot do without.
 ABSENT = {
     "thingName": "nobody", "thingGroupName": "nothing", "parentGroupName": "nothing", "parentGroup": "nothing",
+    "name": "nothing", "type": "TOPIC_FILTER", "stringValues": ["a/#/b"],
     "securityProfileName": "nothing", "securityProfileTargetArn": arn("thinggroup", "nothing"), "metricName": "nothing",
     "principal": arn("cert", "0" * 64), "certificateId": "0" * 64, "newStatus": "INACTIVE", "violationId": "0" * 32,
     "verificationState": "BENIGN_POSITIVE", "behaviors": [dict(BEHAVIORS[0], metric="nothing")], "startTime": 0, "endTime": 1,
@@ -431,7 +432,7 @@ def test_who_signs_wrongly_is_refused(fleetward, iot):
 
 
 def test_what_is_not_there_says_so(iot):
-    answer = refused(iot.list_dimensions).response
+    answer = refused(iot.list_streams).response
     assert answer["Error"]["Code"] == "UnknownOperationException" and answer["ResponseMetadata"]["HTTPStatusCode"] == 404
 
 
@@ -440,8 +441,6 @@ NOT_SENT = {
     # Statistical and learned behaviors
     "BehaviorCriteria.mlDetectionConfig", "BehaviorCriteria.statisticalThreshold", "ActiveViolation.violationEventAdditionalInfo",
     "ViolationEvent.violationEventAdditionalInfo",
-    # Dimensions
-    "Behavior.metricDimension", "MetricToRetain.metricDimension",
     # Export of metrics
     "MetricToRetain.exportMetric", "DescribeSecurityProfileResponse.metricsExportConfig",
     "UpdateSecurityProfileResponse.metricsExportConfig",

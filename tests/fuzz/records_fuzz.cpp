@@ -48,6 +48,8 @@ void check_record(std::string_view kind, const json::Value& value) {
   if (kind == "tick") return check(value, fleet::tick_from_json);
   if (kind == "mark") return check(value, fleet::mark_from_json);
   if (kind == "manifest") return check(value, fleet::manifest_from_json);
+  if (kind == "dimension") return check(value, fleet::dimension_from_json);
+  if (kind == "counting") return check(value, fleet::counting_from_json);
 }
 
 }  // namespace

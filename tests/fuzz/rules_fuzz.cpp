@@ -34,6 +34,11 @@ void speak(World& world, int n) {
   m.metrics["aws:message-byte-size"] = {1, 100.0 * n, 100.0 * n, 100.0 * n};
   m.metrics["aws:num-authorization-failures"] = {1, 1, 1, 1};
   m.source_addresses = {fmt::format("192.0.2.{}", n), "not an address"};
+  // Of a version in force, of one that is not, and of a dimension that nobody knows.
+  m.dimensions = {{{"bulk", 1 + n % 2}, n % 3 == 0, m.metrics, m.source_addresses},
+                  {{"bulk", 1}, n % 2 == 0, m.metrics, {}},
+                  {{"nothing", 1}, false, m.metrics, {}}};
+  if (n % 4 == 1) world.counting({{"bulk", 1}, {"rest", 1}}, "g1", n / 8);
   world.cloud("v1", std::move(m));
 }
 
@@ -73,9 +78,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto again = fleet::profile_from_json(to_json(*profile), "profile");
   expect(again && *again == *profile, "a profile is written as it is read");
   // Not only what validation lets through: records of older versions may hold anything that can be read.
-  static_cast<void>(detect::validate_behaviors(profile->behaviors, customs));
+  static_cast<void>(detect::validate_behaviors(profile->behaviors, customs, {"bulk", "rest"}));
   World world;
   for (const auto& metric : customs) world.custom_metric(metric.name, metric.type);
+  world.dimension("bulk", {"data/#"});
+  world.dimension("rest", {"#"});
   world.profile("p", text);
   for (int n = 0; n < 8; ++n) {
     world.at(n * 200);
