@@ -31,18 +31,48 @@ TEST(HoldTable, StrictestCountsAndOldRecordsAreIgnored) {
 }
 
 TEST(Admit, EachStateHasItsAnswer) {
+  const CertificateTable table;
   fleet::CertificateRecord c{std::string(64, 'a'),  "dev1", "id", "", "01", fleet::CertificateStatus::active,
                              instant_from_ms(1000), 1};
-  EXPECT_EQ(admit(&c, instant_from_ms(0)), Admission::admitted);
-  EXPECT_EQ(admit(&c, instant_from_ms(1000)), Admission::expired);
-  EXPECT_EQ(admit(nullptr, instant_from_ms(0)), Admission::unknown);
+  EXPECT_EQ(table.admit(&c, instant_from_ms(0)), Admission::admitted);
+  EXPECT_EQ(table.admit(&c, instant_from_ms(1000)), Admission::expired);
+  EXPECT_EQ(table.admit(nullptr, instant_from_ms(0)), Admission::unknown);
   c.status = fleet::CertificateStatus::revoked;
-  EXPECT_EQ(admit(&c, instant_from_ms(0)), Admission::revoked);
+  EXPECT_EQ(table.admit(&c, instant_from_ms(0)), Admission::revoked);
   c.status = fleet::CertificateStatus::inactive;
-  EXPECT_EQ(admit(&c, instant_from_ms(0)), Admission::inactive);
+  EXPECT_EQ(table.admit(&c, instant_from_ms(0)), Admission::inactive);
   c.status = fleet::CertificateStatus::active;
   c.thing.clear();
-  EXPECT_EQ(admit(&c, instant_from_ms(0)), Admission::unattached);
+  EXPECT_EQ(table.admit(&c, instant_from_ms(0)), Admission::unattached);
+}
+
+TEST(Admit, OneThatWasTakenInIsAsGoodAsItsAuthority) {
+  const std::string theirs(64, 'c'), others(64, 'd');
+  fleet::CertificateRecord c{std::string(64, 'a'),  "dev1", "id", theirs, "01", fleet::CertificateStatus::active,
+                             instant_from_ms(1000), 1,      true};
+  CertificateTable table;
+  const auto set = [&](const std::string& id, fleet::AuthorityStatus status, std::int64_t version) {
+    return table.apply(
+        fleet::AuthorityRecord{id, status == fleet::AuthorityStatus::deleted ? "" : "PEM", status, version});
+  };
+  const auto now = instant_from_ms(0);
+  EXPECT_EQ(table.admit(&c, now), Admission::authority_inactive) << "its authority was never heard of";
+  EXPECT_TRUE(set(others, fleet::AuthorityStatus::active, 1));
+  EXPECT_EQ(table.admit(&c, now), Admission::authority_inactive) << "another one's standing is not its own";
+  EXPECT_TRUE(set(theirs, fleet::AuthorityStatus::active, 1));
+  EXPECT_EQ(table.admit(&c, now), Admission::admitted);
+  EXPECT_TRUE(set(theirs, fleet::AuthorityStatus::inactive, 2));
+  EXPECT_FALSE(set(theirs, fleet::AuthorityStatus::active, 2)) << "not newer";
+  EXPECT_EQ(table.admit(&c, now), Admission::authority_inactive);
+  EXPECT_TRUE(set(theirs, fleet::AuthorityStatus::active, 3));
+  EXPECT_EQ(table.admit(&c, now), Admission::admitted);
+  EXPECT_TRUE(set(theirs, fleet::AuthorityStatus::deleted, 4));
+  EXPECT_EQ(table.admit(&c, now), Admission::authority_inactive);
+  c.status = fleet::CertificateStatus::revoked;
+  EXPECT_EQ(table.admit(&c, now), Admission::revoked);
+  c.status = fleet::CertificateStatus::active;
+  c.registered = false;
+  EXPECT_EQ(table.admit(&c, now), Admission::admitted) << "ours";
 }
 
 TEST(TopicPolicy, OwnTopicsOnly) {

@@ -36,6 +36,13 @@ bool CertificateTable::apply(const fleet::CertificateRecord& record) {
   return true;
 }
 
+bool CertificateTable::apply(const fleet::AuthorityRecord& record) {
+  const auto [entry, first] = authorities_.try_emplace(record.fingerprint);
+  if (!first && record.version <= entry->second.version) return false;
+  entry->second = record;
+  return true;
+}
+
 const fleet::CertificateRecord* CertificateTable::find(std::string_view fingerprint) const {
   const auto found = records_.find(std::string(fingerprint));
   return found == records_.end() ? nullptr : &found->second;
@@ -55,11 +62,13 @@ std::string_view to_string(Admission admission) {
       return "certificate-revoked";
     case Admission::expired:
       return "certificate-expired";
+    case Admission::authority_inactive:
+      return "authority-inactive";
   }
   return "certificate-unknown";
 }
 
-Admission admit(const fleet::CertificateRecord* certificate, Instant now) {
+Admission CertificateTable::admit(const fleet::CertificateRecord* certificate, Instant now) const {
   if (certificate == nullptr) return Admission::unknown;
   switch (certificate->status) {
     case fleet::CertificateStatus::revoked:
@@ -71,6 +80,12 @@ Admission admit(const fleet::CertificateRecord* certificate, Instant now) {
       break;
   }
   if (now >= certificate->not_after) return Admission::expired;
+  // One that was taken in is no better than its authority, whatever other chain of trust it may have shown.
+  if (certificate->registered) {
+    const auto authority = authorities_.find(certificate->issuer);
+    if (authority == authorities_.end() || authority->second.status != fleet::AuthorityStatus::active)
+      return Admission::authority_inactive;
+  }
   return certificate->thing.empty() ? Admission::unattached : Admission::admitted;
 }
 

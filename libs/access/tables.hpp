@@ -4,6 +4,7 @@
 // size, which the registry bounds.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,23 +37,31 @@ std::optional<fleet::HoldLevel> strictest(const fleet::AccessRecord& record);
 // isolate and revoke keep a device out; restrict lets it in for remediation.
 inline bool keeps_out(std::optional<fleet::HoldLevel> level) { return level && *level >= fleet::HoldLevel::isolate; }
 
+// Why a certificate does not let its holder in; admitted: it does.
+enum class Admission { admitted, unknown, unattached, inactive, revoked, expired, authority_inactive };
+std::string_view to_string(Admission admission);
+
+// Certificates, and the authorities of the operator's own that issued some of them.
 class CertificateTable {
  public:
   bool apply(const fleet::CertificateRecord& record);
+  bool apply(const fleet::AuthorityRecord& record);
   [[nodiscard]] const fleet::CertificateRecord* find(std::string_view fingerprint) const;
+  // By its record and its authority's; nullptr is a certificate that is not in the table.
+  [[nodiscard]] Admission admit(const fleet::CertificateRecord* certificate, Instant now) const;
   [[nodiscard]] std::size_t size() const { return records_.size(); }
   template <class Visit>
   void for_each(const Visit& visit) const {
     for (const auto& [fingerprint, record] : records_) visit(record);
   }
+  // By fingerprint.
+  [[nodiscard]] const std::map<std::string, fleet::AuthorityRecord, std::less<>>& authorities() const {
+    return authorities_;
+  }
 
  private:
   std::unordered_map<std::string, fleet::CertificateRecord> records_;
+  std::map<std::string, fleet::AuthorityRecord, std::less<>> authorities_;
 };
-
-// Why a certificate does not let its holder in; admitted: it does.
-enum class Admission { admitted, unknown, unattached, inactive, revoked, expired };
-std::string_view to_string(Admission admission);
-Admission admit(const fleet::CertificateRecord* certificate, Instant now);
 
 }  // namespace fleetward::access

@@ -207,6 +207,13 @@ int aws_status(ErrorCode code) {
   }
 }
 
+http::Response answer_of(const Error& error, const std::string& request_id, std::string_view type, int status) {
+  return {
+      status,
+      {{"Content-Type", "application/json"}, {"x-amzn-ErrorType", std::string(type)}, {"x-amzn-RequestId", request_id}},
+      json::dump({{"message", error.message}, {"__type", type}})};
+}
+
 }  // namespace
 
 std::string Arguments::text(std::string_view name, std::string_view other) const {
@@ -293,6 +300,13 @@ Result<Arguments> read_arguments(const RouteTable::Match& match, const http::Req
   return arguments;
 }
 
+http::Response aws_error(const Error& error, const std::string& request_id, const Route& route) {
+  for (const OwnError& own : route.errors) {
+    if (own.code == error.code) return answer_of(error, request_id, own.exception, own.status);
+  }
+  return aws_error(error, request_id, route.state_error);
+}
+
 http::Response aws_error(const Error& error, const std::string& request_id, std::string_view state_error) {
   std::string_view type = exception_of(error.code);
   // Not ResourceNotFoundException: who asks for a resource of a kind that is not here would take it for deleted.
@@ -307,10 +321,7 @@ http::Response aws_error(const Error& error, const std::string& request_id, std:
     type = "MissingAuthenticationTokenException";
   if (error.code == ErrorCode::unauthenticated && error.message.starts_with("The security token"))
     type = "UnrecognizedClientException";
-  return {
-      status,
-      {{"Content-Type", "application/json"}, {"x-amzn-ErrorType", std::string(type)}, {"x-amzn-RequestId", request_id}},
-      json::dump({{"message", error.message}, {"__type", type}})};
+  return answer_of(error, request_id, type, status);
 }
 
 http::Response problem(const Error& error, const std::string& request_id) {

@@ -35,6 +35,13 @@ struct Member {
   std::string_view choices = {};  // "A|B|C": one of them
 };
 
+// What an operation calls an error of its handler, where that differs from what the code is called everywhere.
+struct OwnError {
+  ErrorCode code;
+  std::string_view exception;
+  int status = 400;
+};
+
 struct Route {
   std::string_view operation;
   std::string_view method;
@@ -44,6 +51,7 @@ struct Route {
   std::size_t id = 0;  // the owner's: which handler
   // What failed_precondition is called here: CertificateStateException, DeleteConflictException, …
   std::string_view state_error = "InvalidRequestException";
+  std::vector<OwnError> errors = {};
 };
 
 // The checked members of one request, by name. Absent ones are not there.
@@ -86,6 +94,8 @@ Result<Arguments> read_arguments(const RouteTable::Match& match, const http::Req
 // Errors as rest-json clients know them (reference section 5.2), and as problem details (RFC 9457) for /v1.
 http::Response aws_error(const Error& error, const std::string& request_id,
                          std::string_view state_error = "InvalidRequestException");
+// Of the route's handler: by its own names first.
+http::Response aws_error(const Error& error, const std::string& request_id, const Route& route);
 http::Response problem(const Error& error, const std::string& request_id);
 
 }  // namespace fleetward::aws

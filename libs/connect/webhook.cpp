@@ -3,8 +3,6 @@
 #include <charconv>
 
 #include "crypto/digest.hpp"
-#include "http/client.hpp"
-#include "net/resolve.hpp"
 
 namespace fleetward::connect {
 namespace {
@@ -13,8 +11,6 @@ constexpr std::string_view secret_prefix = "whsec_";
 constexpr std::size_t secret_bytes_min = 24;
 constexpr std::size_t secret_bytes_max = 64;
 constexpr std::size_t answer_bytes_max = 64 << 10;
-constexpr Millis resolve_limit{3'000};
-constexpr std::size_t addresses_tried_max = 3;
 constexpr Millis retry_after_max = std::chrono::hours(1);
 
 // Seconds; the other form, a date, is rare and a backoff of our own does as well.
@@ -82,65 +78,32 @@ WebhookOutcome webhook_outcome(const http::Response& response) {
 }
 
 Result<Webhook> Webhook::open(WebhookConfig config) {
-  const Result<http::Url> url = http::parse_url(config.url);
-  if (!url) return url.error().with_context("webhook");
   if (config.secrets.empty()) return Error(ErrorCode::invalid_argument, "a webhook needs a secret");
-  if (!url->tls && !config.allow_private) {
+  auto place = Outbound::open({config.url, config.ca_pem, config.allow_private});
+  if (!place) return place.error().with_context("webhook");
+  if (!place->is_tls() && !config.allow_private) {
     return Error(ErrorCode::invalid_argument,
                  fmt::format("{}: a webhook on the public internet is https; allow_private is for others",
                              printable(config.url)));
   }
-  std::shared_ptr<const net::TlsContext> tls;
-  if (url->tls) {
-    const auto context = http::tls_for(config.url, config.ca_pem);
-    if (!context) return context.error().with_context("whom to trust as " + printable(config.url));
-    tls = *context;
-  }
-  return Webhook(std::move(config), *url, std::move(tls));
-}
-
-// Every one must be good: which of them a connection takes is not for the name's owner to choose.
-async::Task<Result<std::vector<std::string>>> Webhook::addresses(async::Scheduler& scheduler, Millis limit) const {
-  auto found = co_await net::resolve(scheduler, url_.host, std::min(limit, resolve_limit));
-  if (!found) co_return found.error();
-  for (const std::string& one : *found) {
-    if (config_.allow_private || net::is_public_address(one)) continue;
-    co_return Error(
-        ErrorCode::permission_denied,
-        fmt::format("{} leads to {}, which is not of the public internet: set allow_private for it if that is "
-                    "meant",
-                    printable(url_.host), one));
-  }
-  if (found->size() > addresses_tried_max) found->resize(addresses_tried_max);
-  co_return found;
+  return Webhook(std::move(config.secrets), std::move(*place));
 }
 
 async::Task<WebhookOutcome> Webhook::post(async::Scheduler& scheduler, WebhookMessage message, Millis limit) const {
-  const Instant begun = scheduler.now();
-  const Result<std::vector<std::string>> places = co_await addresses(scheduler, limit);
-  if (!places) co_return WebhookOutcome{places.error(), false, true, std::nullopt};
-  const std::int64_t seconds = to_ms(begun) / 1000;
+  const std::int64_t seconds = to_ms(scheduler.now()) / 1000;
   http::ClientRequest request{
       "POST",
-      config_.url,
+      {},
       {{"Content-Type", "application/json"},
        {"User-Agent", "Fleetward"},
        {"webhook-id", message.id},
        {"webhook-timestamp", std::to_string(seconds)},
-       {"webhook-signature", webhook_signatures(config_.secrets, message.id, seconds, message.body)}},
+       {"webhook-signature", webhook_signatures(secrets_, message.id, seconds, message.body)}},
       std::move(message.body)};
-  http::ClientOptions options;
-  options.tls = tls_;
-  options.limits.body_bytes_max = answer_bytes_max;
-  Result<http::Response> response = Error(ErrorCode::unavailable, "it has no address");
-  for (std::size_t i = 0; i < places->size(); ++i) {
-    // The first may lead nowhere (IPv6 that is not routed): half the time is left for the others.
-    const Millis left = std::max(limit - (scheduler.now() - begun), Millis(1));
-    options.timeout = i + 1 < places->size() ? left / 2 : left;
-    options.address = (*places)[i];
-    response = co_await http::request(scheduler, request, options);
-    if (response.ok()) co_return webhook_outcome(*response);
-  }
+  http::ParserLimits limits = http::ClientOptions().limits;
+  limits.body_bytes_max = answer_bytes_max;
+  const Result<http::Response> response = co_await place_.request(scheduler, std::move(request), limits, limit);
+  if (response.ok()) co_return webhook_outcome(*response);
   co_return WebhookOutcome{response.error().with_context("webhook"), false, true, std::nullopt};
 }
 

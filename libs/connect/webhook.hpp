@@ -1,7 +1,6 @@
 // A signed webhook by the Standard Webhooks specification (version 1.0.0, symmetric signatures): one POST a message.
 //
-// The name of the receiver is resolved once for each attempt, its addresses judged, and the connection made to the one
-// that was judged; redirects are not followed. So who controls a name cannot lead us into the operator's own network.
+// It goes out as outbound.hpp says, so who controls the receiver's name cannot lead us into the operator's own network.
 // Limits: secrets_max keys, answer_bytes_max of an answer, the time given.
 #pragma once
 
@@ -11,10 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "async/scope.hpp"
+#include "connect/outbound.hpp"
 #include "core/text.hpp"
-#include "http/message.hpp"
-#include "net/tls.hpp"
 
 namespace fleetward::connect {
 
@@ -55,16 +52,13 @@ class Webhook {
   // Good at any status of 200 to 299.
   async::Task<WebhookOutcome> post(async::Scheduler& scheduler, WebhookMessage message, Millis limit) const;
 
-  [[nodiscard]] const std::string& url() const { return config_.url; }
+  [[nodiscard]] const std::string& url() const { return place_.url(); }
 
  private:
-  Webhook(WebhookConfig config, http::Url url, std::shared_ptr<const net::TlsContext> tls)
-      : config_(std::move(config)), url_(std::move(url)), tls_(std::move(tls)) {}
-  async::Task<Result<std::vector<std::string>>> addresses(async::Scheduler& scheduler, Millis limit) const;
+  Webhook(std::vector<Bytes> secrets, Outbound place) : secrets_(std::move(secrets)), place_(std::move(place)) {}
 
-  WebhookConfig config_;
-  http::Url url_;
-  std::shared_ptr<const net::TlsContext> tls_;
+  std::vector<Bytes> secrets_;
+  Outbound place_;
 };
 
 // What an answer is worth. Pure.

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> level_names = {"restrict", "isolate", "revoke"};
 constexpr std::array<std::string_view, 4> status_names = {"ACTIVE", "INACTIVE", "REVOKED", "PENDING_ACTIVATION"};
+constexpr std::array<std::string_view, 3> authority_names = {"ACTIVE", "INACTIVE", "DELETED"};
 constexpr std::int64_t any_max = std::numeric_limits<std::int64_t>::max();
 constexpr std::size_t holds_max = 64;
 
@@ -70,13 +71,10 @@ Result<AccessRecord> access_record_from_json(const json::Value& value) {
 }
 
 json::Value to_json(const CertificateRecord& c) {
-  return {{"fingerprint", c.fingerprint},
-          {"thing", c.thing},
-          {"thingId", c.thing_id},
-          {"issuer", c.issuer},
-          {"serial", c.serial},
-          {"status", to_string(c.status)},
-          {"notAfter", to_ms(c.not_after)},
+  return {{"fingerprint", c.fingerprint},  {"thing", c.thing},
+          {"thingId", c.thing_id},         {"issuer", c.issuer},
+          {"registered", c.registered},    {"serial", c.serial},
+          {"status", to_string(c.status)}, {"notAfter", to_ms(c.not_after)},
           {"version", c.version}};
 }
 
@@ -87,6 +85,7 @@ Result<CertificateRecord> certificate_record_from_json(const json::Value& value)
   c.thing = r.text_or("thing", "", 128);
   c.thing_id = r.text_or("thingId", "", 64);
   c.issuer = r.text_or("issuer", "", 64);
+  c.registered = r.boolean_or("registered", false);
   c.serial = r.text_or("serial", "", 64);
   const auto status = parse_certificate_status(r.text("status"));
   if (!status) r.problem("status", status.error().message);
@@ -95,6 +94,33 @@ Result<CertificateRecord> certificate_record_from_json(const json::Value& value)
   if (const Status finished = r.finish(); !finished) return finished.error();
   c.status = *status;
   return c;
+}
+
+std::string_view to_string(AuthorityStatus status) { return authority_names[static_cast<std::size_t>(status)]; }
+Result<AuthorityStatus> parse_authority_status(std::string_view text) {
+  return parse_name<AuthorityStatus>(text, authority_names, "status");
+}
+
+json::Value to_json(const AuthorityRecord& a) {
+  return {{"fingerprint", a.fingerprint},
+          {"certificatePem", a.certificate_pem},
+          {"status", to_string(a.status)},
+          {"version", a.version}};
+}
+
+Result<AuthorityRecord> authority_record_from_json(const json::Value& value) {
+  json::Reader r(value, "authority");
+  AuthorityRecord a;
+  a.fingerprint = r.text("fingerprint", 64, 64);
+  a.certificate_pem = r.text_or("certificatePem", "", authority_pem_bytes_max);
+  const auto status = parse_authority_status(r.text("status"));
+  if (!status) r.problem("status", status.error().message);
+  a.version = r.integer("version", 0, any_max);
+  if (status && *status == AuthorityStatus::active && a.certificate_pem.empty())
+    r.problem("certificatePem", "is missing of an active authority");
+  if (const Status finished = r.finish(); !finished) return finished.error();
+  a.status = *status;
+  return a;
 }
 
 }  // namespace fleetward::fleet

@@ -50,9 +50,29 @@ struct CertificateRecord {
   CertificateStatus status = CertificateStatus::active;
   Instant not_after;
   std::int64_t version = 0;  // rises per certificate
+  // Issued by an authority of the operator's own, and taken in: good only while that one's record is ACTIVE.
+  bool registered = false;
   friend bool operator==(const CertificateRecord&, const CertificateRecord&) = default;
 };
 json::Value to_json(const CertificateRecord& record);
 Result<CertificateRecord> certificate_record_from_json(const json::Value& value);
+
+// An authority of the operator's own whose certificates gateways may trust. Topic certificates, key authority/FINGERPRINT:
+// in one order with the certificates that it issued. A deletion is a record, too.
+enum class AuthorityStatus { active, inactive, deleted };
+std::string_view to_string(AuthorityStatus status);  // ACTIVE, INACTIVE, DELETED
+Result<AuthorityStatus> parse_authority_status(std::string_view text);
+
+struct AuthorityRecord {
+  std::string fingerprint;      // SHA-256 of the DER, 64 hex digits
+  std::string certificate_pem;  // empty when it is deleted
+  AuthorityStatus status = AuthorityStatus::inactive;
+  std::int64_t version = 0;  // rises per authority
+  friend bool operator==(const AuthorityRecord&, const AuthorityRecord&) = default;
+};
+constexpr std::string_view authority_key_prefix = "authority/";
+constexpr std::size_t authority_pem_bytes_max = 16 * 1024;
+json::Value to_json(const AuthorityRecord& record);
+Result<AuthorityRecord> authority_record_from_json(const json::Value& value);
 
 }  // namespace fleetward::fleet

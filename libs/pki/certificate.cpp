@@ -188,6 +188,17 @@ Result<CertificateInfo> read_certificate_der(ByteView der) {
   return info_of(certificate.get());
 }
 
+std::vector<std::string_view> certificates_in(std::string_view text) {
+  constexpr std::string_view begin = "-----BEGIN CERTIFICATE-----";
+  std::vector<std::string_view> all;
+  for (std::size_t at = text.find(begin); at != std::string_view::npos;) {
+    const std::size_t next = text.find(begin, at + begin.size());
+    all.push_back(text.substr(at, next - at));
+    at = next;
+  }
+  return all;
+}
+
 std::string pem_of_der(ByteView der) {
   const std::string text = to_base64(der);
   std::string out = "-----BEGIN CERTIFICATE-----\n";

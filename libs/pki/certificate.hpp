@@ -28,6 +28,9 @@ struct CertificateInfo {
 Result<CertificateInfo> read_certificate(std::string_view pem);
 Result<CertificateInfo> read_certificate_der(ByteView der);
 std::string pem_of_der(ByteView der);
+// Each certificate of a text that holds several, from its first line on; whatever stands between them is with the one
+// before. A view each, not yet looked at.
+std::vector<std::string_view> certificates_in(std::string_view text);
 Result<Bytes> der_of_pem(std::string_view pem);
 
 // An authority that can sign.

@@ -14,9 +14,14 @@ namespace fleetward::pki {
 enum class RevocationReason {
   unspecified = 0,
   key_compromise = 1,
+  ca_compromise = 2,
   affiliation_changed = 3,
   superseded = 4,
-  cessation_of_operation = 5
+  cessation_of_operation = 5,
+  certificate_hold = 6,  // may be lifted again
+  remove_from_crl = 8,   // it is lifted: only in delta lists, which are not read
+  privilege_withdrawn = 9,
+  aa_compromise = 10
 };
 
 struct RevokedEntry {

@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::string_view columns =
     "id, pem, serial, issuer, status, thing, thing_id, not_before_ms, not_after_ms, created_ms, modified_ms, "
-    "revoked_ms";
+    "revoked_ms, registered, hold_before";
 
 Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 store::Value text_or_null(const std::string& text) { return text.empty() ? store::Value() : store::Value(text); }
@@ -27,8 +27,14 @@ Result<CertificateRow> row_of(const store::Row& r) {
                    instant_from_ms(r.integer(8)),
                    instant_from_ms(r.integer(9)),
                    instant_from_ms(r.integer(10)),
+                   std::nullopt,
+                   r.integer(12) == 1,
                    std::nullopt};
   if (!r.is_null(11)) c.revoked = instant_from_ms(r.integer(11));
+  if (r.is_null(13)) return c;
+  const auto before = fleet::parse_certificate_status(r.text(13));
+  if (!before) return before.error();
+  c.hold_before = *before;
   return c;
 }
 
@@ -51,7 +57,8 @@ Status publish_certificate(store::Transaction& tx, const std::string& id, Instan
   const CertificateRow& c = **row;
   const auto version = next_version(tx, fleet::topic::certificates, id);
   if (!version) return version.error();
-  const fleet::CertificateRecord record{c.id, c.thing, c.thing_id, c.issuer, c.serial, c.status, c.not_after, *version};
+  const fleet::CertificateRecord record{c.id,     c.thing,     c.thing_id, c.issuer,    c.serial,
+                                        c.status, c.not_after, *version,   c.registered};
   const fleet::CloudEvent event{fmt::format("{}.{}", id, *version),
                                 "/fleetward/pki",
                                 std::string(fleet::event_type::certificate),
@@ -68,7 +75,12 @@ Result<CertificateRow> existing(store::Transaction& tx, const std::string& id) {
   return **row;
 }
 
+std::string text_of(fleet::CertificateStatus status) { return std::string(to_string(status)); }
+
 }  // namespace
+
+std::string_view certificate_columns() { return columns; }
+Result<std::vector<CertificateRow>> certificate_rows(const Result<store::Rows>& rows) { return rows_of(rows); }
 
 Status ask_for_certificate(store::Transaction& tx, const SigningRequest& r, Instant now) {
   const auto waiting = tx.query("SELECT count(*) FROM signing_requests WHERE state='open'");
@@ -173,9 +185,13 @@ Status set_certificate_status(store::Transaction& tx, const std::string& id, fle
     return Error(ErrorCode::invalid_argument, "a certificate is revoked with a reason and a time, not by its status");
   const auto row = existing(tx, id);
   if (!row) return row.error();
-  if (row->status == status) return {};
-  if (row->status == fleet::CertificateStatus::revoked)
+  if (row->status == fleet::CertificateStatus::revoked && row->status != status)
     return Error(ErrorCode::failed_precondition, "a revoked certificate stays revoked: issue a new one");
+  if (row->hold_before && status == fleet::CertificateStatus::active)
+    return Error(ErrorCode::failed_precondition, "its authority has put the certificate on hold: lift it there");
+  if (row->hold_before)  // INACTIVE as it is, and also once the hold ends
+    return done(tx.execute("UPDATE certificates SET hold_before=$2 WHERE id=$1", {id, text_of(status)}));
+  if (row->status == status) return {};
   const Status changed = done(tx.execute("UPDATE certificates SET status=$2, modified_ms=$3 WHERE id=$1",
                                          {id, std::string(to_string(status)), to_ms(now)}));
   if (!changed) return changed;
@@ -187,7 +203,8 @@ Status revoke_certificate(store::Transaction& tx, const std::string& id, pki::Re
   if (!row) return row.error();
   if (row->status == fleet::CertificateStatus::revoked) return {};
   const Status changed = done(tx.execute(
-      "UPDATE certificates SET status='REVOKED', modified_ms=$2, revoked_ms=$2, revoked_reason=$3 WHERE id=$1",
+      "UPDATE certificates SET status='REVOKED', modified_ms=$2, revoked_ms=$2, revoked_reason=$3, hold_before=NULL "
+      "WHERE id=$1",
       {id, to_ms(now), static_cast<std::int64_t>(reason)}));
   if (!changed) return changed;
   tx.notify(pki_channel);
@@ -196,6 +213,36 @@ Status revoke_certificate(store::Transaction& tx, const std::string& id, pki::Re
 
 Status say_certificate_again(store::Transaction& tx, const std::string& id, Instant now) {
   return publish_certificate(tx, id, now);
+}
+
+Status insert_registered(store::Transaction& tx, const CertificateRow& c, Instant now) {
+  const auto inserted = tx.execute(
+      "INSERT INTO certificates(id, pem, serial, issuer, status, not_before_ms, not_after_ms, created_ms, "
+      "modified_ms, registered, hold_before) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $8, 1, $9)",
+      {c.id, c.pem, c.serial, c.issuer, text_of(c.status), to_ms(c.not_before), to_ms(c.not_after), to_ms(now),
+       c.hold_before ? store::Value(text_of(*c.hold_before)) : store::Value()});
+  if (!inserted && inserted.error().code == ErrorCode::already_exists)
+    return Error(ErrorCode::already_exists, "another certificate of that authority has this serial number");
+  if (!inserted) return inserted.error();
+  return publish_certificate(tx, c.id, now);
+}
+
+Status hold_certificate(store::Transaction& tx, const CertificateRow& row, Instant now) {
+  if (row.status == fleet::CertificateStatus::revoked || row.hold_before) return {};
+  const Status changed =
+      done(tx.execute("UPDATE certificates SET status='INACTIVE', hold_before=$2, modified_ms=$3 WHERE id=$1",
+                      {row.id, text_of(row.status), to_ms(now)}));
+  if (!changed) return changed;
+  return publish_certificate(tx, row.id, now);
+}
+
+Status lift_certificate(store::Transaction& tx, const CertificateRow& row, Instant now) {
+  if (!row.hold_before) return {};
+  const Status changed =
+      done(tx.execute("UPDATE certificates SET status=$2, hold_before=NULL, modified_ms=$3 WHERE id=$1",
+                      {row.id, text_of(*row.hold_before), to_ms(now)}));
+  if (!changed) return changed;
+  return publish_certificate(tx, row.id, now);
 }
 
 // The authority compares how many revocations the last one knew of: of this many there never are.
@@ -209,8 +256,9 @@ Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, I
   std::vector<pki::RevokedEntry> out;
   for (std::string after;;) {
     const auto rows = tx.query(
-        "SELECT serial, revoked_ms, revoked_reason FROM certificates WHERE revoked_ms IS NOT NULL AND not_after_ms > "
-        "$1 AND serial > $2 ORDER BY serial LIMIT $3",
+        "SELECT serial, revoked_ms, revoked_reason FROM certificates WHERE revoked_ms IS NOT NULL AND registered = 0 "
+        "AND "
+        "not_after_ms > $1 AND serial > $2 ORDER BY serial LIMIT $3",
         {to_ms(now - crl_lifetime), after, rows_a_page});
     if (!rows) return rows.error();
     for (const store::Row& r : *rows) {
@@ -222,7 +270,8 @@ Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, I
 }
 
 Result<pki::CertificateState> state_of_serial(store::Transaction& tx, const std::string& serial) {
-  const auto rows = tx.query("SELECT revoked_ms, revoked_reason FROM certificates WHERE serial=$1", {serial});
+  const auto rows =
+      tx.query("SELECT revoked_ms, revoked_reason FROM certificates WHERE serial=$1 AND registered = 0", {serial});
   if (!rows) return rows.error();
   pki::CertificateState state;
   if (rows->empty()) return state;
@@ -255,7 +304,7 @@ Status save_crl(store::Transaction& tx, const CrlRow& crl) {
 }
 
 Result<std::int64_t> revocation_count(store::Transaction& tx) {
-  const auto rows = tx.query("SELECT count(*) FROM certificates WHERE revoked_ms IS NOT NULL");
+  const auto rows = tx.query("SELECT count(*) FROM certificates WHERE revoked_ms IS NOT NULL AND registered = 0");
   if (!rows) return rows.error();
   return rows->at(0).integer(0);
 }

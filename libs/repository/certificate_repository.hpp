@@ -29,6 +29,9 @@ struct CertificateRow {
   Instant created;
   Instant modified;
   std::optional<Instant> revoked;
+  bool registered = false;  // of an authority of the operator's own; ours otherwise
+  // Its authority's CRL has put it on hold: it is INACTIVE, and this again once that ends.
+  std::optional<fleet::CertificateStatus> hold_before;
 };
 
 // What the pki role is asked for: a certificate over this key. A probe's is returned in the request and kept nowhere
@@ -62,6 +65,9 @@ Status forget_old_requests(store::Transaction& tx, Instant before);
 
 Result<std::optional<CertificateRow>> find_certificate(store::Transaction& tx, const std::string& id);
 Result<std::vector<CertificateRow>> certificates_of(store::Transaction& tx, const std::string& thing);
+// For authority_repository: what a query for certificate_columns() found.
+std::string_view certificate_columns();
+Result<std::vector<CertificateRow>> certificate_rows(const Result<store::Rows>& rows);
 // By id, those after `after`.
 Result<std::vector<CertificateRow>> list_certificates(store::Transaction& tx, const std::string& after,
                                                       std::int64_t limit);
@@ -69,18 +75,28 @@ Result<std::vector<CertificateRow>> list_certificates(store::Transaction& tx, co
 // not_found; failed_precondition: attached to another thing, or revoked. Thing empty: detach.
 Status attach_certificate(store::Transaction& tx, const std::string& id, const std::string& thing,
                           const std::string& thing_id, Instant now);
-// ACTIVE and INACTIVE; a revoked one never comes back (failed_precondition).
+// ACTIVE and INACTIVE; a revoked one never comes back, and one that its authority holds is not ACTIVE before that ends
+// (failed_precondition).
 Status set_certificate_status(store::Transaction& tx, const std::string& id, fleet::CertificateStatus status,
                               Instant now);
-// For good. Again is no error.
+// For good. Again is no error. One of another's authority is refused from now on; only its authority can put it into a
+// CRL.
 Status revoke_certificate(store::Transaction& tx, const std::string& id, pki::RevocationReason reason, Instant now);
 // Its record once more, for gateways that may have lost it.
 Status say_certificate_again(store::Transaction& tx, const std::string& id, Instant now);
 // Has the authority issue the next CRL now, whatever the last one holds.
 Status ask_for_new_crl(store::Transaction& tx);
 
-// Revoked ones that belong into the CRL of `now`, by serial: until one CRL past their expiry.
+// For authority_repository: a certificate of another's is taken in, with its record. already_exists: it is there, or
+// another one with its serial number.
+Status insert_registered(store::Transaction& tx, const CertificateRow& row, Instant now);
+// Its authority has put it on hold, or lifted that. No effect on a revoked one, nor a second time.
+Status hold_certificate(store::Transaction& tx, const CertificateRow& row, Instant now);
+Status lift_certificate(store::Transaction& tx, const CertificateRow& row, Instant now);
+
+// Our own that are revoked and belong into the CRL of `now`, by serial: until one CRL past their expiry.
 Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, Instant now, Millis crl_lifetime);
+// Of our own certificates alone: others may have the same serial.
 Result<pki::CertificateState> state_of_serial(store::Transaction& tx, const std::string& serial);
 
 struct CrlRow {
@@ -93,6 +109,7 @@ struct CrlRow {
 // Without its bytes when it is the one of number `known_number`: those may be many megabytes.
 Result<std::optional<CrlRow>> load_crl(store::Transaction& tx, std::int64_t known_number = 0);
 Status save_crl(store::Transaction& tx, const CrlRow& crl);
+// Of our own.
 Result<std::int64_t> revocation_count(store::Transaction& tx);
 
 }  // namespace fleetward::repository

@@ -2,6 +2,7 @@
 
 #include "repository/schema_actions.hpp"
 #include "repository/schema_audit.hpp"
+#include "repository/schema_authorities.hpp"
 #include "repository/schema_certificates.hpp"
 #include "repository/schema_dimensions.hpp"
 #include "repository/schema_gateways.hpp"
@@ -25,6 +26,7 @@ const std::vector<store::Migration>& all_migrations() {
       {8, "governor", schema_governor},
       {9, "gateways", schema_gateways},
       {10, "dimensions", schema_dimensions},
+      {11, "authorities", schema_authorities},
   };
   return steps;
 }

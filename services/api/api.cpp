@@ -187,7 +187,9 @@ async::Task<http::Response> Api::State::handle(http::Request request) {
       log::error("api_call_failed",
                  {{"operation", operation_name}, {"request", request_id}, {"error", answer.error().message}});
     }
-    co_return failed(error);
+    if (v1) co_return failed(error);
+    count(operation_name, to_string(error.code));
+    co_return aws::aws_error(error, request_id, operation.route);
   }
   count(operation_name, "ok");
   http::Response response = http::text_response(200, json::dump(*answer), "application/json");

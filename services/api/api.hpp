@@ -26,6 +26,7 @@ struct ApiConfig {
   std::string private_key_pem;
   fleet::Installation installation;
   std::string mqtt_endpoint = "localhost";  // what DescribeEndpoint answers
+  std::string own_authorities_pem;          // ours, which nobody else may register
   Millis sign_limit{10'000};
 };
 

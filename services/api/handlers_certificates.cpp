@@ -117,17 +117,18 @@ Result<Value> describe(Call& call) {
   if (!row) return row.error();
   if (!*row) return not_found(id);
   const auto& c = **row;
-  return Value{{"certificateDescription",
-                {{"certificateArn", call.arn("cert", id)},
-                 {"certificateId", id},
-                 {"status", to_string(c.status)},
-                 {"certificatePem", c.pem},
-                 {"ownedBy", call.config.installation.account},
-                 {"creationDate", seconds(c.created)},
-                 {"lastModifiedDate", seconds(c.modified)},
-                 {"customerVersion", 1},
-                 {"certificateMode", "DEFAULT"},
-                 {"validity", {{"notBefore", seconds(c.not_before)}, {"notAfter", seconds(c.not_after)}}}}}};
+  Value description = {{"certificateArn", call.arn("cert", id)},
+                       {"certificateId", id},
+                       {"status", to_string(c.status)},
+                       {"certificatePem", c.pem},
+                       {"ownedBy", call.config.installation.account},
+                       {"creationDate", seconds(c.created)},
+                       {"lastModifiedDate", seconds(c.modified)},
+                       {"customerVersion", 1},
+                       {"certificateMode", "DEFAULT"},
+                       {"validity", {{"notBefore", seconds(c.not_before)}, {"notAfter", seconds(c.not_after)}}}};
+  if (c.registered) description["caCertificateId"] = c.issuer;
+  return Value{{"certificateDescription", std::move(description)}};
 }
 
 Result<Value> list(Call& call) {
@@ -138,11 +139,7 @@ Result<Value> list(Call& call) {
   if (!rows) return rows.error();
   const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.id; });
   Value items = Value::array();
-  for (const auto& c : *rows)
-    items.push_back({{"certificateArn", call.arn("cert", c.id)},
-                     {"certificateId", c.id},
-                     {"status", to_string(c.status)},
-                     {"creationDate", seconds(c.created)}});
+  for (const auto& c : *rows) items.push_back(certificate_item(call, c));
   Value out = {{"certificates", std::move(items)}};
   if (next) out["nextMarker"] = *next;
   return out;
@@ -195,6 +192,13 @@ Result<std::optional<fleet::Action>> revoke_by_hand(Call& call, const repository
                                         call.who.name, by_hand_lease, call.now);
   if (!action) return action.error();
   return std::optional(std::move(*action));
+}
+
+Value certificate_item(const Call& call, const repository::CertificateRow& row) {
+  return {{"certificateArn", call.arn("cert", row.id)},
+          {"certificateId", row.id},
+          {"status", to_string(row.status)},
+          {"creationDate", seconds(row.created)}};
 }
 
 Result<Value> certificate_answer(const ApiConfig& config, const Wish& wish, const std::string& pem) {

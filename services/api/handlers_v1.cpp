@@ -85,6 +85,8 @@ Value certificate_json(const repository::CertificateRow& c) {
                {"notAfter", to_ms(c.not_after)},
                {"created", to_ms(c.created)}};
   if (c.revoked) out["revoked"] = to_ms(*c.revoked);
+  if (c.registered) out["authority"] = c.issuer;
+  if (c.hold_before) out["onHold"] = true;
   return out;
 }
 
@@ -107,7 +109,7 @@ Result<std::string> certificate_over(Call& call, const std::string& thing, const
   if (!rows) return rows.error();
   const Bytes wanted = key.to_der();
   for (const auto& row : *rows) {
-    if (row.status != fleet::CertificateStatus::active || row.not_after <= call.now) continue;
+    if (row.status != fleet::CertificateStatus::active || row.not_after <= call.now || row.registered) continue;
     const auto der = pki::der_of_pem(row.pem);
     if (!der) return der.error();
     if (std::search(der->begin(), der->end(), wanted.begin(), wanted.end()) != der->end()) return row.pem;

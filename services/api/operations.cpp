@@ -8,8 +8,8 @@ const std::vector<Operation>& all_operations() {
   static const std::vector<Operation> all = [] {
     std::vector<Operation> joined;
     for (auto* table : {&profile_operations, &dimension_operations, &registry_operations, &certificate_operations,
-                        &violation_operations, &action_operations, &governor_operations, &gateway_operations,
-                        &v1_operations}) {
+                        &authority_operations, &violation_operations, &action_operations, &governor_operations,
+                        &gateway_operations, &v1_operations}) {
       for (Operation& o : table()) {
         o.route.id = joined.size();
         joined.push_back(std::move(o));

@@ -56,6 +56,7 @@ std::vector<Operation> profile_operations();
 std::vector<Operation> dimension_operations();
 std::vector<Operation> registry_operations();
 std::vector<Operation> certificate_operations();
+std::vector<Operation> authority_operations();
 std::vector<Operation> violation_operations();
 std::vector<Operation> action_operations();
 std::vector<Operation> governor_operations();
@@ -64,6 +65,9 @@ std::vector<Operation> v1_operations();
 
 // The answer to a wish, once it is signed.
 Result<json::Value> certificate_answer(const ApiConfig& config, const Wish& wish, const std::string& certificate_pem);
+
+// A certificate as lists have it.
+json::Value certificate_item(const Call& call, const repository::CertificateRow& row);
 
 // Pages: at most page_max items; a token is what the list was sorted by, bound to the operation and its filters.
 constexpr std::int64_t page_max = 250;

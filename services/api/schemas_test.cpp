@@ -159,6 +159,9 @@ std::multimap<std::string, Value> samples() {
   fleet::AccessRecord access{"cam-1", "id", 3, {{"a1", fleet::HoldLevel::isolate, "why", "responder", now, now}}};
   fleet::CertificateRecord certificate{digest, "cam-1", "id", digest, "0a1b", fleet::CertificateStatus::revoked,
                                        now,    2};
+  fleet::CertificateRecord registered = certificate;
+  registered.registered = true;
+  const fleet::AuthorityRecord authority{digest, "-----BEGIN CERTIFICATE-----", fleet::AuthorityStatus::active, 2};
   fleet::GatewayHeartbeat gateway;
   gateway.instance = "gateway-1";
   gateway.time = gateway.lease_end = now;
@@ -205,6 +208,8 @@ std::multimap<std::string, Value> samples() {
           {"violation", to_json(full)},
           {"access", to_json(access)},
           {"certificate", to_json(certificate)},
+          {"certificate", to_json(registered)},
+          {"authority", to_json(authority)},
           {"gateway", to_json(gateway)},
           {"enforcement", to_json(enforcement)},
           {"enforcement", to_json(cut)},

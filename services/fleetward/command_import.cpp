@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/text.hpp"
+#include "pki/certificate.hpp"
 #include "services/fleetward/api_client.hpp"
 #include "services/fleetward/commands.hpp"
 #include "services/fleetward/import_file.hpp"
@@ -39,7 +40,7 @@ class Importer {
     }
     std::string principal;
     if (!row.certificate.empty()) {
-      auto found = principal_of(row.certificate);
+      auto found = principal_of(row);
       if (!found) return found.error();
       principal = std::move(*found);
     }
@@ -74,15 +75,40 @@ class Importer {
            (row.attributes.empty() ? present.empty() : present == wanted);
   }
 
-  Result<std::string> principal_of(const std::string& fingerprint) {
-    const Result<json::Value> known = api_.get("/certificates/" + fingerprint);
+  // One that is not known yet is taken in, when it is there and of a registered authority. A dry run only looks whose
+  // it is.
+  Result<std::string> principal_of(const ImportRow& row) {
+    const Result<json::Value> known = api_.get("/certificates/" + row.certificate);
     if (known) return text_of(known->value("certificateDescription", json::Value()), "certificateArn");
     if (known.error().code != ErrorCode::not_found) return known.error();
-    return Error(
-        ErrorCode::not_found,
-        fmt::format("certificate {}… is not one of this installation's authority: import the thing without it, and "
-                    "give it one with `fleetward things enrol`",
-                    fingerprint.substr(0, 12)));
+    const Result<std::string> pem = certificate_of(row);
+    if (!pem) return pem.error();
+    if (pem->empty())
+      return Error(
+          ErrorCode::not_found,
+          fmt::format("certificate {}… is not known: give its PEM (of an authority that is registered: fleetward "
+                      "authorities register), or import the thing without it",
+                      row.certificate.substr(0, 12)));
+    if (is_dry_) return look_at(*pem);
+    const Result<json::Value> made =
+        api_.post("/certificate/register", {{"certificatePem", *pem}, {"status", "ACTIVE"}});
+    if (!made) return made.error().with_context("certificate");
+    return text_of(*made, "certificateArn");
+  }
+
+  Result<std::string> look_at(const std::string& pem) {
+    if (!authorities_) {
+      const Result<json::Value> list = api_.get("/v1/authorities");
+      if (!list) return list.error();
+      authorities_.emplace();
+      const json::Value all = list->value("authorities", json::Value::array());
+      for (const json::Value& a : all) authorities_->push_back(text_of(a, "certificatePem"));
+    }
+    const bool is_known = std::any_of(authorities_->begin(), authorities_->end(),
+                                      [&](const std::string& authority) { return pki::is_issued_by(pem, authority); });
+    if (is_known) return std::string("taken in");
+    return Error(ErrorCode::not_found,
+                 "certificate: no registered authority has issued it: fleetward authorities register");
   }
 
   Status join(const std::string& thing, const std::string& group) {
@@ -100,6 +126,7 @@ class Importer {
   ApiClient& api_;
   bool is_dry_;
   std::set<std::string> groups_;  // that are known to be there
+  std::optional<std::vector<std::string>> authorities_;
 };
 
 void tell_problems(Invocation& invocation, const std::vector<ImportProblem>& problems) {
@@ -210,8 +237,10 @@ Command things_import_command() {
           "FILE is CSV with a heading, or JSON lines, of these columns: name, groups, type, attributes, certificate.\n"
           "  name,groups,type,attributes,certificate\n"
           "  cam-001,cameras;site-7,camera,firmware=1.2;vendor=Acme,certs/cam-001.pem\n"
-          "A certificate is a SHA-256 fingerprint, PEM, or the path of a PEM file; it must be of this installation's\n"
-          "authority. The whole file is checked before anything is done. Again is no error: what was cut short goes "
+          "A certificate is PEM, the path of a PEM file, or the SHA-256 fingerprint of one that is known. It must be "
+          "of\n"
+          "this installation's authority, or of one that is registered (fleetward authorities register): then it is\n"
+          "taken in. The whole file is checked before anything is done. Again is no error: what was cut short goes "
           "on.\n"
           "example: fleetward things import fleet.csv --dry-run",
       .options = {{"dry-run", "", "only say what would be done"},

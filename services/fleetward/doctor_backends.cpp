@@ -113,6 +113,51 @@ void examine_outbox(Database& store, bool is_running, Instant now, Findings& fin
   }
 }
 
+// What was read last of each authority's list, by this installation's pki role.
+void examine_authority(const std::string& name, std::int64_t not_after_ms, bool has_source, std::int64_t next_update_ms,
+                       const std::string& error, Instant now, Findings& findings) {
+  const std::string until = to_rfc3339(instant_from_ms(not_after_ms)).substr(0, 10);
+  constexpr Millis soon = std::chrono::hours(24 * 30);
+  if (now >= instant_from_ms(not_after_ms)) {
+    findings.fail(name, "its certificate expired on " + until, "its devices are refused: register the renewed one");
+  } else if (now + soon >= instant_from_ms(not_after_ms)) {
+    findings.warn(name, "its certificate expires on " + until,
+                  "register the renewed one: fleetward authorities register");
+  } else {
+    findings.ok(name, "until " + until);
+  }
+  const std::string list = name + " CRL";
+  const bool has_crl = next_update_ms != 0;
+  if (!has_source) {
+    findings.warn(list, "none is read", "certificates that it revokes stay good here: fleetward authorities crl");
+  } else if (has_crl && now >= instant_from_ms(next_update_ms)) {
+    findings.fail(list,
+                  fmt::format("expired at {}{}", to_rfc3339(instant_from_ms(next_update_ms)),
+                              error.empty() ? "" : "; " + printable(error)),
+                  "what was revoked since then is not known: have the authority publish a new one where it is read");
+  } else if (!error.empty()) {
+    findings.fail(list, printable(error), "the last one stays in force: mend what it says; fleetward authorities list");
+  } else if (!has_crl) {
+    findings.warn(list, "was not read yet", "the role pki reads it: does it run?");
+  } else {
+    findings.ok(list, "in force until " + to_rfc3339(instant_from_ms(next_update_ms)));
+  }
+}
+
+void examine_authorities(Database& store, Instant now, Findings& findings) {
+  auto rows = store.prepare(
+      "SELECT subject, not_after_ms, crl_source, crl_next_update_ms, crl_error, crl_digest FROM authorities WHERE "
+      "status='ACTIVE' ORDER BY created_ms");
+  if (!rows) return;  // no such table yet: the schema's finding says so
+  while (true) {
+    const Result<bool> more = rows->step();
+    if (!more) return findings.fail("authorities", more.error().message, restore_advice("store"));
+    if (!*more) return;
+    examine_authority("authority " + printable(rows->text(0), 80), rows->integer(1), !rows->text(2).empty(),
+                      rows->text(5).empty() ? 0 : rows->integer(3), rows->text(4), now, findings);
+  }
+}
+
 void examine_topics(Database& bus, const Settings& settings, Findings& findings) {
   const auto partitions =
       number(bus, fmt::format("SELECT partitions FROM topics WHERE name='{}'", fleet::topic::devices));
@@ -173,6 +218,7 @@ void examine_backends(const Settings& settings, bool is_running, Instant now, Fi
   if (store) {
     examine_schema(*store, findings);
     examine_outbox(*store, is_running, now, findings);
+    examine_authorities(*store, now, findings);
   }
   std::optional<Database> bus = open_whole("log", bus_path(folder), is_running, findings);
   if (bus) examine_topics(*bus, settings, findings);

@@ -102,18 +102,27 @@ bool is_fingerprint(std::string_view text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
 }
 
-Result<std::string> fingerprint_of(const std::string& text, const std::string& folder) {
-  if (is_fingerprint(text)) return to_lower(text);
+// From what stands in the file to the fingerprint, and where the certificate is.
+Status take_certificate(ImportRow& row, const std::string& folder) {
+  std::string text = std::move(row.certificate);
+  if (is_fingerprint(text)) {
+    row.certificate = to_lower(text);
+    return {};
+  }
   std::string pem = text;
   if (text.find("-----BEGIN CERTIFICATE-----") == std::string::npos) {
     const std::filesystem::path path(text);
-    Result<std::string> read = read_file(path.is_absolute() ? text : (std::filesystem::path(folder) / path).string());
+    row.certificate_path = path.is_absolute() ? text : (std::filesystem::path(folder) / path).string();
+    Result<std::string> read = read_file(row.certificate_path);
     if (!read) return read.error().with_context("certificate (neither a fingerprint nor PEM)");
     pem = std::move(*read);
+  } else {
+    row.certificate_pem = std::move(text);
   }
   const auto info = pki::read_certificate(pem);
   if (!info) return info.error().with_context("certificate");
-  return info->fingerprint;
+  row.certificate = info->fingerprint;
+  return {};
 }
 
 Status finish(ImportRow& row, const std::string& folder) {
@@ -126,11 +135,7 @@ Status finish(ImportRow& row, const std::string& folder) {
   if (!row.type.empty() && !fleet::is_valid_name(row.type)) {
     return wrong(fmt::format("type '{}' is not a name", printable(row.type, 64)));
   }
-  if (row.certificate.empty()) return {};
-  auto fingerprint = fingerprint_of(row.certificate, folder);
-  if (!fingerprint) return fingerprint.error();
-  row.certificate = std::move(*fingerprint);
-  return {};
+  return row.certificate.empty() ? Status() : take_certificate(row, folder);
 }
 
 Result<ImportRow> row_of(const CsvReader::Record& record, const std::vector<std::string>& heading) {
@@ -241,6 +246,22 @@ void read_json_lines(std::istream& in, Collector& collector) {
 }
 
 }  // namespace
+
+Result<std::string> certificate_of(const ImportRow& row) {
+  std::string text = row.certificate_pem;
+  if (!row.certificate_path.empty()) {
+    Result<std::string> read = read_file(row.certificate_path);
+    if (!read) return read.error().with_context("certificate");
+    text = std::move(*read);
+  }
+  if (text.empty()) return text;
+  const auto der = pki::der_of_pem(text);
+  if (!der) return der.error().with_context("certificate");
+  std::string pem = pki::pem_of_der(*der);
+  const auto info = pki::read_certificate(pem);
+  if (info && info->fingerprint == row.certificate) return pem;
+  return Error(ErrorCode::conflict, "the file of its certificate has changed meanwhile");
+}
 
 ImportFile read_import(std::istream& in, ImportFormat format, const std::string& folder) {
   ImportFile file;

@@ -6,7 +6,7 @@
 //   "9f…"}
 //
 // In CSV, lists are parted by ';' and what has a comma, quote or new line stands in quotes (RFC 4180). A certificate is
-// its SHA-256 fingerprint, a PEM text, or the path of a PEM file relative to the import file.
+// its SHA-256 fingerprint, a PEM text, or the path of a PEM file relative to the import file (of a chain, the first).
 // Limits: rows_max rows; line_bytes_max a row.
 #pragma once
 
@@ -29,6 +29,10 @@ struct ImportRow {
   std::string type;
   std::map<std::string, std::string> attributes;
   std::string certificate;  // SHA-256 fingerprint, hex; empty: none
+  // Where the certificate itself is, when more than its fingerprint was given: PEM, or the path of a file. A fleet's
+  // certificates are not all held at once.
+  std::string certificate_pem;
+  std::string certificate_path;
 };
 
 struct ImportProblem {
@@ -43,6 +47,10 @@ struct ImportFile {
   std::vector<ImportRow> rows;
   std::vector<ImportProblem> problems;
 };
+// The PEM of a row's certificate alone, read again where it is a file: an error when that has changed meanwhile. Empty:
+// only its fingerprint is known.
+Result<std::string> certificate_of(const ImportRow& row);
+
 ImportFile read_import(std::istream& in, ImportFormat format, const std::string& folder);
 
 // By its name: .csv, or .jsonl, .ndjson, .json.

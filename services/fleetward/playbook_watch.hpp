@@ -10,7 +10,7 @@
 
 #include "json/json.hpp"
 #include "respond/playbook.hpp"
-#include "services/fleetward/file_watch.hpp"
+#include "runtime/file_watch.hpp"
 
 namespace fleetward::program {
 
@@ -38,7 +38,7 @@ class PlaybookWatch {
 
   std::string path_;
   Apply apply_;
-  FileWatch file_;
+  runtime::FileWatch file_;
   json::Value in_force_;
   bool stale_ = false;
   std::string told_;

@@ -11,6 +11,7 @@
 #include "services/historian/historian.hpp"
 #include "services/notifier/notifier.hpp"
 #include "services/pki/authority_files.hpp"
+#include "services/pki/crl_feeds.hpp"
 #include "services/pki/pki_service.hpp"
 #include "services/responder/responder.hpp"
 
@@ -44,6 +45,21 @@ Result<net::TlsMaterial> tls_files(const Parts& parts, ClientTrust trust) {
   return material;
 }
 
+Result<pki_role::CrlFeedsConfig> feeds_config(const Parts& parts) {
+  const PkiSettings& s = parts.settings.pki;
+  pki_role::CrlFeedsConfig config;
+  config.folder = s.crl_folder;
+  config.allow_private = s.crl_allow_private;
+  if (config.folder.empty()) {
+    config.folder = parts.settings.installation.data_dir + "/crl";
+    if (const Status made = make_folder(config.folder); !made) return made.error().with_context("pki.crl_folder");
+  }
+  // A machine without a list of its own trusts nobody; that is told when an address is https.
+  const Result<std::string> trusted = read_authorities(s.crl_ca_file);
+  if (trusted) config.ca_pem = *trusted;
+  return config;
+}
+
 Result<runtime::Module> make_pki(const Parts& parts) {
   const PkiSettings& s = parts.settings.pki;
   pki_role::PkiConfig config;
@@ -52,8 +68,22 @@ Result<runtime::Module> make_pki(const Parts& parts) {
   config.port = static_cast<std::uint16_t>(s.port);
   config.public_url = s.public_url;
   config.ocsp_per_second_max = static_cast<int>(s.ocsp_per_second);
-  return module_of(
-      "pki", std::make_shared<pki_role::PkiService>(std::move(config), parts.store, parts.control_loop, parts.metrics));
+  const auto service =
+      std::make_shared<pki_role::PkiService>(std::move(config), parts.store, parts.control_loop, parts.metrics);
+  const Result<pki_role::CrlFeedsConfig> of_feeds = feeds_config(parts);
+  if (!of_feeds) return of_feeds.error();
+  const auto feeds = std::make_shared<pki_role::CrlFeeds>(*of_feeds, parts.store, parts.metrics);
+  return runtime::Module{.name = "pki",
+                         .start = [service, feeds]() -> Status {
+                           if (const Status started = service->start(); !started) return started;
+                           return feeds->start();
+                         },
+                         .stop =
+                             [service, feeds](Millis limit) {
+                               feeds->stop(limit / 2);
+                               service->stop(limit / 2);
+                             },
+                         .ready = [service] { return service->ready(); }};
 }
 
 Result<runtime::Module> make_detector(const Parts& parts) {
@@ -147,6 +177,11 @@ Result<runtime::Module> make_api(const Parts& parts) {
   config.private_key_pem = std::move(tls->private_key_pem);
   config.installation = parts.settings.names();
   config.mqtt_endpoint = parts.settings.gateway.public_host;
+  for (const std::string_view name : {"issuing.crt", "root.crt"}) {
+    const Result<std::string> authority = pki_file(parts, name);
+    if (!authority) return authority.error();
+    config.own_authorities_pem += *authority + "\n";
+  }
   const auto service = std::make_shared<api::Api>(std::move(config), std::move(*credentials), parts.store, parts.bus,
                                                   parts.control_loop, parts.metrics, parts.random);
   parts.hooks.set_tls.emplace_back([service](const net::TlsMaterial& changed) { return service->set_tls(changed); });

@@ -21,21 +21,9 @@ Status expect_valid(const pki::CertificateInfo& info, Instant now) {
   return {};
 }
 
-// Whatever stands between the certificates is theirs; the reader takes the first of a text.
-std::vector<std::string_view> certificates_in(std::string_view text) {
-  constexpr std::string_view begin = "-----BEGIN CERTIFICATE-----";
-  std::vector<std::string_view> all;
-  for (std::size_t at = text.find(begin); at != std::string_view::npos;) {
-    const std::size_t next = text.find(begin, at + begin.size());
-    all.push_back(text.substr(at, next - at));
-    at = next;
-  }
-  return all;
-}
-
 Status expect_one_valid(std::string_view text, Instant now) {
   Status last = Error(ErrorCode::invalid_argument, "holds no certificate");
-  for (const std::string_view pem : certificates_in(text)) {
+  for (const std::string_view pem : pki::certificates_in(text)) {
     const auto info = pki::read_certificate(pem);
     last = info ? expect_valid(*info, now) : Status(info.error());
     if (last) return {};

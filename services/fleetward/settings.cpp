@@ -112,6 +112,16 @@ config::Section describe_pki(PkiSettings& c) {
   s.text("public_url", c.public_url, "Under which everybody reaches it; written into each certificate", 1024);
   s.integer("ocsp_per_second", c.ocsp_per_second, "OCSP answers signed a second; beyond it the answer is tryLater", 1,
             rate_max);
+  s.text("crl_folder", c.crl_folder,
+         "Folder of the CRL files of your own authorities (fleetward authorities); empty: crl in the data folder", 4096);
+  s.text("crl_ca_file", c.crl_ca_file,
+         "PEM file of whom to trust where the address of such a CRL is https; empty: the system's", 4096);
+  s.boolean("crl_allow_private", c.crl_allow_private, "The address of such a CRL may be one of a private network");
+  s.check([&c]() -> Status {
+    if (c.crl_ca_file.empty()) return {};
+    const Result<std::string> trusted = read_file(c.crl_ca_file);
+    return trusted ? Status() : Status(trusted.error().with_context("crl_ca_file"));
+  });
   s.check([&c]() -> Status {
     if (c.public_url.starts_with("http://")) return {};
     return {ErrorCode::invalid_argument,

@@ -62,6 +62,10 @@ struct PkiSettings {
   std::int64_t port = 8080;
   std::string public_url = "http://127.0.0.1:8080";
   std::int64_t ocsp_per_second = 2'000;
+  // CRLs of the operator's own authorities.
+  std::string crl_folder;  // empty: crl in the data folder
+  std::string crl_ca_file;
+  bool crl_allow_private = false;
 };
 
 struct ResponderSettings {

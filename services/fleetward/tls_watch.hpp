@@ -8,7 +8,7 @@
 #include <functional>
 #include <optional>
 
-#include "services/fleetward/file_watch.hpp"
+#include "runtime/file_watch.hpp"
 #include "services/fleetward/server_tls.hpp"
 
 namespace fleetward::program {
@@ -39,7 +39,7 @@ class TlsWatch {
   std::string folder_;
   ClientTrust trust_;
   Apply apply_;
-  FileWatch files_;
+  runtime::FileWatch files_;
   net::TlsMaterial in_force_;
   Instant not_before_{};
   std::optional<Instant> not_after_;

@@ -29,7 +29,7 @@ void DeviceConnection::on_connect(const mqtt::Connect& packet) {
   }
   // The tables may have changed between handshake and CONNECT.
   const fleet::CertificateRecord* certificate = gateway_->certificates.find(fingerprint_);
-  const access::Admission admission = access::admit(certificate, gateway_->scheduler.now());
+  const access::Admission admission = gateway_->certificates.admit(certificate, gateway_->scheduler.now());
   if (admission != access::Admission::admitted || certificate->thing != thing_) {
     gateway_->counters.refused(to_string(admission)).add();
     gateway_->cloud.authorization_failure(thing_);

@@ -76,6 +76,10 @@ void Gateway::State::cut(const std::shared_ptr<DeviceConnection>& session, std::
 void Gateway::State::on_certificate(const bus::Record& record) {
   const auto data = data_of(record);
   if (!data) return;
+  if (record.key.starts_with(fleet::authority_key_prefix)) {
+    const auto authority = fleet::authority_record_from_json(*data);
+    return authority ? on_authority(*authority) : bad_data(record, authority.error());
+  }
   const auto parsed = fleet::certificate_record_from_json(*data);
   if (!parsed) return bad_data(record, parsed.error());
   const fleet::CertificateRecord* before = certificates.find(parsed->fingerprint);
@@ -84,15 +88,18 @@ void Gateway::State::on_certificate(const bus::Record& record) {
   if (snapshot) snapshot->append(*parsed);
   const auto live = sessions.find(thing);
   if (live == sessions.end() || live->second->fingerprint() != parsed->fingerprint) return;
-  access::Admission admission = access::admit(&*parsed, scheduler.now());
+  access::Admission admission = certificates.admit(&*parsed, scheduler.now());
   // Attached to another thing by now: its session goes on under a name that is not its own any more.
   if (admission == access::Admission::admitted && parsed->thing != thing) admission = access::Admission::unattached;
-  if (admission == access::Admission::admitted) return;
-  const auto session = live->second;
+  if (admission != access::Admission::admitted) cut_for_certificate(live->second, admission);
+}
+
+void Gateway::State::cut_for_certificate(const std::shared_ptr<DeviceConnection>& session,
+                                         access::Admission admission) {
   fleet::EnforcementEvent event;
   event.thing = session->thing();
   event.thing_id = session->thing_id();
-  event.certificate = parsed->fingerprint;
+  event.certificate = session->fingerprint();
   event.reason = to_string(admission);
   event.client_address = session->address();
   event.kind = config.enforcing ? fleet::EnforcementKind::session_cut : fleet::EnforcementKind::would_cut;

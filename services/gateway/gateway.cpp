@@ -18,21 +18,6 @@ std::int64_t next_offset(const bus::TableFollower& follower) {
   return offsets.empty() ? 0 : offsets.begin()->second;
 }
 
-Result<std::shared_ptr<const net::TlsContext>> make_tls(const net::TlsMaterial& material, bool resumption) {
-  net::TlsServerConfig tls;
-  tls.certificate_chain_pem = material.certificate_chain_pem;
-  tls.private_key_pem = material.private_key_pem;
-  tls.client_ca_pem = material.client_ca_pem;
-  tls.require_client_certificate = true;
-  tls.resumption = resumption;
-  // What device SDKs offer on port 443, and MQTT's own name. Who offers neither is refused (RFC 7301 section 3.2); who
-  // offers nothing is served.
-  tls.alpn = {"x-amzn-mqtt-ca", "mqtt"};
-  auto context = net::TlsContext::for_server(tls);
-  if (!context) return context.error().with_context("gateway TLS");
-  return context;
-}
-
 }  // namespace
 
 Counters::Counters(metrics::Registry& m)
@@ -56,7 +41,9 @@ Counters::Counters(metrics::Registry& m)
       dimensions_left_out(m.gauge("fleetward_gateway_dimensions_left_out",
                                   "Dimensions in use that are not counted: there are too many filters.")),
       sessions(m.gauge("fleetward_gateway_sessions", "Devices that are connected.")),
-      handshakes(m.gauge("fleetward_gateway_handshakes", "TLS handshakes under way.")) {}
+      handshakes(m.gauge("fleetward_gateway_handshakes", "TLS handshakes under way.")),
+      authorities(m.gauge("fleetward_gateway_authorities",
+                          "Registered authorities whose devices' certificates are trusted, beside our own.")) {}
 
 metrics::Counter& Counters::reports(std::string_view result) {
   return registry.counter("fleetward_gateway_reports_total", "Reports by what became of them.",
@@ -91,10 +78,10 @@ Gateway::~Gateway() = default;
 
 Status Gateway::start() {
   const GatewayConfig& config = state_->config;
-  const auto context =
-      make_tls({config.certificate_chain_pem, config.private_key_pem, config.client_ca_pem}, config.resumption);
+  const net::TlsMaterial own{config.certificate_chain_pem, config.private_key_pem, config.client_ca_pem};
+  const auto context = state_->make_tls(own);
   if (!context) return context.error();
-  state_->tls = *context;
+  state_->use_tls(own, *context);
   if (!state_->config.snapshot_folder.empty()) {
     state_->snapshot = std::make_unique<Snapshot>(state_->config.snapshot_folder);
   }
@@ -111,13 +98,13 @@ Status Gateway::start() {
 }
 
 Status Gateway::set_tls(const net::TlsMaterial& material) {
-  const auto context = make_tls(material, state_->config.resumption);
-  if (!context) return context.error();
-  async::run_on(state_->scheduler, [state = state_.get(), &context] {
-    state->tls = *context;
-    if (state->listener) state->listener->set_tls(*context);
+  Status set;
+  async::run_on(state_->scheduler, [state = state_.get(), &material, &set] {
+    const auto context = state->make_tls(material);
+    if (context) state->use_tls(material, *context);
+    else set = context.error();
   });
-  return {};
+  return set;
 }
 
 void Gateway::State::make_followers() {
@@ -134,6 +121,7 @@ void Gateway::State::make_followers() {
                                         go_by_rules();
                                       }});
   };
+                                        go_by_authorities();
   access_follower = follow(fleet::topic::access, &State::on_access);
   certificate_follower = follow(fleet::topic::certificates, &State::on_certificate);
   rules_follower = follow(fleet::topic::rules, &State::on_rules);
@@ -167,6 +155,9 @@ void Gateway::State::on_table_failed(const Error& error) {
   for (const fleet::CertificateRecord& record : kept->certificates) certificates.apply(record);
   log::warn("tables_from_snapshot", {{"of", to_rfc3339(kept->in_step)}});
   open_listener();
+  for (const fleet::AuthorityRecord& record : kept->authorities) certificates.apply(record);
+  trust_changed = true;
+  go_by_authorities();
 }
 
 void Gateway::State::open_listener() {

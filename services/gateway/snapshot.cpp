@@ -28,6 +28,10 @@ Status apply_line(std::string_view text, Snapshot::Contents& contents) {
     const auto record = fleet::certificate_record_from_json(*certificate);
     if (!record) return record.error();
     contents.certificates.push_back(*record);
+  } else if (const json::Value* authority = r.member("authority")) {
+    const auto record = fleet::authority_record_from_json(*authority);
+    if (!record) return record.error();
+    contents.authorities.push_back(*record);
   } else {
     contents.in_step = r.instant_ms("inStep");
     return r.finish();
@@ -81,6 +85,7 @@ Status Snapshot::write(const access::HoldTable& holds, const access::Certificate
   std::string text;
   holds.for_each([&](const fleet::AccessRecord& r) { text += line_of({{"access", to_json(r)}}); });
   certificates.for_each([&](const fleet::CertificateRecord& r) { text += line_of({{"certificate", to_json(r)}}); });
+  for (const auto& [id, r] : certificates.authorities()) text += line_of({{"authority", to_json(r)}});
   text += line_of({{"inStep", to_ms(now)}});
   if (std::fwrite(text.data(), 1, text.size(), file.get()) != text.size() || std::fflush(file.get()) != 0 ||
       ::fsync(fd) != 0 || std::rename(next.c_str(), path_in(folder_).c_str()) != 0) {
@@ -104,6 +109,7 @@ void Snapshot::append_line(const json::Value& value) {
 
 void Snapshot::append(const fleet::AccessRecord& record) { append_line({{"access", to_json(record)}}); }
 void Snapshot::append(const fleet::CertificateRecord& record) { append_line({{"certificate", to_json(record)}}); }
+void Snapshot::append(const fleet::AuthorityRecord& record) { append_line({{"authority", to_json(record)}}); }
 void Snapshot::in_step(Instant now) { append_line({{"inStep", to_ms(now)}}); }
 
 Status Snapshot::sync() {

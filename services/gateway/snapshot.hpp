@@ -19,6 +19,7 @@ class Snapshot {
   struct Contents {
     std::vector<fleet::AccessRecord> access;
     std::vector<fleet::CertificateRecord> certificates;
+    std::vector<fleet::AuthorityRecord> authorities;
     Instant in_step;  // when the gateway last knew that these were the tables
   };
   // not_found: there is none; corrupted: a line that is none of ours.
@@ -31,6 +32,7 @@ class Snapshot {
   // Appended, durable after sync(). Nothing happens before the first write().
   void append(const fleet::AccessRecord& record);
   void append(const fleet::CertificateRecord& record);
+  void append(const fleet::AuthorityRecord& record);
   void in_step(Instant now);
   // Good: all that was appended is on the disk. After an error, write() anew.
   Status sync();

@@ -9,6 +9,7 @@
 #include "fleet/gateway_events.hpp"
 #include "fleet/profile.hpp"
 #include "net/connection.hpp"
+#include "pki/certificate.hpp"
 #include "report/parser.hpp"
 #include "services/gateway/appender.hpp"
 #include "services/gateway/cloud_counters.hpp"
@@ -40,6 +41,7 @@ struct Counters {
   metrics::Gauge& sessions;
   metrics::Gauge& handshakes;
 };
+  metrics::Gauge& authorities;
 
 struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   State(GatewayConfig c, bus::Bus& b, async::Scheduler& s, metrics::Registry& m);
@@ -58,6 +60,16 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
                    const std::string& certificate, int code, const std::string& address);
 
   // ---- gateway.cpp
+  void cut_for_certificate(const std::shared_ptr<DeviceConnection>& session, access::Admission admission);
+
+  // ---- authorities.cpp
+  void on_authority(const fleet::AuthorityRecord& authority);
+  void go_by_authorities();
+  Result<std::shared_ptr<const net::TlsContext>> make_tls(const net::TlsMaterial& own);
+  void use_tls(net::TlsMaterial own, std::shared_ptr<const net::TlsContext> context);
+  // The thing that it probes for; empty: it is no probe's.
+  [[nodiscard]] std::string probed_by(const pki::CertificateInfo& leaf, ByteView leaf_der) const;
+
   void on_tables_read();
   void on_table_failed(const Error& error);
   void open_listener();
@@ -102,6 +114,9 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   bool bus_failing_at_read = false;
   std::unique_ptr<bus::TableFollower> access_follower, certificate_follower, rules_follower;
   std::shared_ptr<const net::TlsContext> tls;
+  net::TlsMaterial material;                 // of our own, which `tls` is made of
+  std::vector<std::string> own_authorities;  // in PEM, one each
+  bool trust_changed = false;                // authorities have changed since `tls` was made
   std::unique_ptr<net::Listener> listener;
   std::set<std::shared_ptr<DeviceConnection>> connections;
   std::map<std::string, std::shared_ptr<DeviceConnection>> sessions;  // by thing

@@ -97,10 +97,17 @@ async::Task<Findings> Responder::State::examine_revocation(Action action) {
   // An expired one leaves the CRL (RFC 5280 section 3.3), and nobody accepts it any more.
   std::vector<RevokedCertificate> in_force;
   for (const CertificateRow& row : *rows) {
-    if (row.not_after > now) in_force.push_back({row.pem, row.serial});
-    else
+    if (row.not_after <= now) {
       findings.push_back(finding(now, "certificates", row.serial, Weight::proof,
                                  fmt::format("expired at {}: nobody accepts it", to_rfc3339(row.not_after))));
+    } else if (row.registered) {
+      // Its own authority alone can put it into a CRL; what is ours to prove is what gateways do.
+      findings.push_back(
+          finding(now, "certificates", row.serial, Weight::proof,
+                  "of another's authority: the gateways refuse it; for others it is revoked only there"));
+    } else {
+      in_force.push_back({row.pem, row.serial});
+    }
   }
   if (in_force.empty()) co_return findings;
   Finding crl =

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from harness import ACCOUNT, REGION, publish, report, run, wait_for
+from own_ca import OwnCa
 
 BEHAVIORS = json.dumps([
     {"name": "few-listeners", "metric": "aws:num-listening-tcp-ports",
@@ -111,3 +112,28 @@ def test_lists_page(fleetward, page):
         if not token:
             break
     assert len(names) == len(set(names)) and {f"page{i}" for i in range(7)} <= set(names)
+
+
+def test_an_authority_of_ones_own(fleetward, tmp_path):
+    ca = OwnCa(tmp_path / "ca")
+    code = fleetward.aws("get-registration-code")["registrationCode"]
+    verification = ca.issue(code)
+    made = fleetward.aws("register-ca-certificate", "--ca-certificate", f"file://{ca.certificate}", "--verification-certificate",
+                         f"file://{verification}", "--set-as-active")
+    assert made == {"certificateArn": arn("cacert", ca.id), "certificateId": ca.id}
+    assert fleetward.aws("describe-ca-certificate", "--certificate-id", ca.id)["certificateDescription"]["status"] == "ACTIVE"
+    assert [c["certificateId"] for c in fleetward.aws("list-ca-certificates")["certificates"]] == [ca.id]
+    certificate = ca.issue("aws-own", fleetward.devices)
+    registered = fleetward.aws("register-certificate", "--certificate-pem", f"file://{certificate}", "--ca-certificate-pem",
+                               f"file://{ca.certificate}", "--status", "ACTIVE")
+    fleetward.aws("create-thing", "--thing-name", "aws-own")
+    fleetward.aws("attach-thing-principal", "--thing-name", "aws-own", "--principal", registered["certificateArn"])
+    wait_for("its report", lambda: publish(fleetward, "aws-own", report(1), check=False).returncode == 0)
+    by_ca = fleetward.aws("list-certificates-by-ca", "--ca-certificate-id", ca.id)["certificates"]
+    assert [c["certificateId"] for c in by_ca] == [registered["certificateId"]]
+    active = fleetward.aws("delete-ca-certificate", "--certificate-id", ca.id, check=False)
+    assert active.returncode != 0 and "CertificateStateException" in active.stderr
+    fleetward.aws("update-ca-certificate", "--certificate-id", ca.id, "--new-status", "INACTIVE")
+    wait_for("its refusal", lambda: publish(fleetward, "aws-own", report(2), check=False).returncode != 0)
+    fleetward.aws("delete-ca-certificate", "--certificate-id", ca.id)
+    assert fleetward.aws("list-ca-certificates")["certificates"] == []

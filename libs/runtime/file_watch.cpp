@@ -1,11 +1,11 @@
-#include "services/fleetward/file_watch.hpp"
+#include "runtime/file_watch.hpp"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <utility>
 
-namespace fleetward::program {
+namespace fleetward::runtime {
 
 FileWatch::FileWatch(std::vector<std::string> paths) : paths_(std::move(paths)), read_(stamp()), seen_(read_) {}
 
@@ -28,4 +28,4 @@ bool FileWatch::has_changed() {
   return is_at_rest && now != read_;
 }
 
-}  // namespace fleetward::program
+}  // namespace fleetward::runtime

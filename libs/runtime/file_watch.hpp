@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace fleetward::program {
+namespace fleetward::runtime {
 
 class FileWatch {
  public:
@@ -28,4 +28,4 @@ class FileWatch {
   std::string seen_;  // at the last look
 };
 
-}  // namespace fleetward::program
+}  // namespace fleetward::runtime
