@@ -40,6 +40,7 @@ void check_record(std::string_view kind, const json::Value& value) {
   if (kind == "step") return check(value, fleet::action_event_from_json);
   if (kind == "access") return check(value, fleet::access_record_from_json);
   if (kind == "certificate") return check(value, fleet::certificate_record_from_json);
+  if (kind == "authority") return check(value, fleet::authority_record_from_json);
   if (kind == "gateway") return check(value, fleet::gateway_heartbeat_from_json);
   if (kind == "enforcement") return check(value, fleet::enforcement_event_from_json);
   if (kind == "cloud-metrics") return check(value, fleet::cloud_metrics_from_json);
