@@ -19,7 +19,7 @@ from hostile import (MIB, Cost, Healthy, address, client_context, connect_from, 
 from mqtt_client import packet, text
 
 MANY = 5_000
-TCP_BYTES_MAX = 16 << 10   # a connection whose handshake has not begun: OpenSSL's object and ours
+TCP_BYTES_MAX = 4 << 10    # a connection that has said nothing: ours alone, no TLS yet
 TLS_BYTES_MAX = 64 << 10   # one after its handshake
 SLACK_AGAIN = 16 * MIB     # what a heap keeps in pieces
 
