@@ -152,6 +152,12 @@ void DetectionOracle::compare_state(std::int32_t partition, const Partition& p) 
   }
 }
 
+std::uint64_t DetectionOracle::ended(detect::Outcome outcome) const {
+  std::uint64_t sum = 0;
+  for (const Partition& p : partitions_) sum += p.engine->counters()[outcome];
+  return sum;
+}
+
 void DetectionOracle::at_rest() {
   for (std::size_t i = 0; i < partitions_.size(); ++i) {
     const Partition& p = partitions_[i];

@@ -27,6 +27,8 @@ class DetectionOracle {
   void at_rest();
   [[nodiscard]] std::size_t due() const { return due_.size(); }
   [[nodiscard]] std::size_t checkpoints() const { return checkpoints_; }
+  // How often a record ended so, in all partitions.
+  [[nodiscard]] std::uint64_t ended(detect::Outcome outcome) const;
   [[nodiscard]] const std::map<std::string, std::string>& due_texts() const { return due_; }
 
  private:

@@ -5,6 +5,7 @@
 #include "crypto/key.hpp"
 #include "pki/certificate.hpp"
 #include "repository/certificate_repository.hpp"
+#include "repository/dimension_repository.hpp"
 #include "repository/migrations.hpp"
 #include "repository/profile_repository.hpp"
 #include "repository/registry_repository.hpp"
@@ -61,14 +62,25 @@ Status enrol(store::Transaction& tx, const std::string& thing, const std::string
   return repository::finish_signing(tx, request, pem, authority().issuing_id, world_start);
 }
 
+// Topics that only reports go to, each device's its own: what gateways count apart, through every crash.
+fleet::Dimension reports_dimension() { return {"reports", 1, {"$aws/things/${iot:ClientId}/defender/#"}}; }
+
+// Never violated: its sums are in the checkpoints that are held against the log.
+json::Value quiet_sum(std::string_view side) {
+  return {
+      {"name", fmt::format("messages-{}", side)},
+      {"metric", "aws:num-messages-sent"},
+      {"metricDimension", {{"dimensionName", "reports"}, {"operator", side}}},
+      {"criteria", {{"comparisonOperator", "less-than"}, {"value", {{"count", 1'000'000}}}, {"durationSeconds", 300}}}};
+}
+
 fleet::SecurityProfile profile() {
-  const json::Value value = {
-      {"securityProfileName", "cameras"},
-      {"version", 1},
-      {"behaviors",
-       json::Value::array({{{"name", "ports"},
-                            {"metric", "aws:listening-tcp-ports"},
-                            {"criteria", {{"comparisonOperator", "in-port-set"}, {"value", {{"ports", {22}}}}}}}})}};
+  const json::Value ports = {{"name", "ports"},
+                             {"metric", "aws:listening-tcp-ports"},
+                             {"criteria", {{"comparisonOperator", "in-port-set"}, {"value", {{"ports", {22}}}}}}};
+  const json::Value value = {{"securityProfileName", "cameras"},
+                             {"version", 1},
+                             {"behaviors", json::Value::array({ports, quiet_sum("IN"), quiet_sum("NOT_IN")})}};
   return must(fleet::profile_from_json(value, "profile"), "the profile");
 }
 
@@ -131,6 +143,8 @@ FleetSetup set_up_fleet(SharedStore& store, std::int64_t count) {
       if (const Status s = repository::add_to_group(tx, group, thing, world_start); !s) return s;
       if (const Status s = enrol(tx, thing, "id-" + thing, pem); !s) return s;
     }
+    if (const auto made_dimension = repository::put_dimension(tx, reports_dimension(), world_start); !made_dimension)
+      return made_dimension.error();
     const auto applied = repository::apply_profile(tx, profile(), {{fleet::Target::Kind::all_things, {}}}, world_start);
     return applied.ok() ? Status() : Status(applied.error());
   }),

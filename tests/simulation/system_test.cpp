@@ -12,11 +12,12 @@ namespace {
 TEST(System, HoldsThroughCrashesStallsAndLostMessages) { run_seeds<SystemWorld>(seeds_or({1, 30})); }
 
 TEST(System, DoesWhatItIsForMeanwhile) {
-  SystemWorld world(7);
+  SystemWorld world(8);
   const LogsInto logs(world.universe());
   EXPECT_EQ(world.run(), "");
   EXPECT_GT(world.crashes(), 3);
   EXPECT_GT(world.detection().due(), 3U);
+  EXPECT_GT(world.detection().ended(detect::Outcome::counting_applied), 0U);
   EXPECT_GT(world.access().acknowledged(), 100U);
   EXPECT_GT(world.access().admissions(), 10U);
   EXPECT_GT(world.actions().acted(), 0U);
