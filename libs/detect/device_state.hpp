@@ -48,8 +48,8 @@ inline BehaviorState unpack(std::uint64_t w) {
 
 struct Alarm {
   std::uint16_t behavior = 0;
-  std::int64_t offset =
-      0;  // of the record that raised it: with thing, profile and behavior it gives the violation's id
+  // Of the record that raised it, and when: with thing, profile and behavior they give the violation's id.
+  std::int64_t offset = 0;
   std::int64_t start_ms = 0;
 };
 

@@ -25,7 +25,7 @@
 
 namespace fleetward::detect {
 
-constexpr std::string_view engine_version = "fleetward-detect/2";
+constexpr std::string_view engine_version = "fleetward-detect/3";
 constexpr Millis tick_interval{10'000};  // after so many silent seconds the owner appends a tick
 constexpr Millis outage_after = 2 * tick_interval;
 constexpr Millis clock_ahead_max{60'000};

@@ -277,6 +277,16 @@ TEST(Targets, AreGroupsAllRegisteredAndUnregistered) {
   EXPECT_THAT(w.events(), ElementsAre("alarm-invalidated nobody u")) << "registered things are others";
 }
 
+TEST(Ports, AnotherLogGivesOtherIdsAtTheSameOffsets) {
+  World before, after;
+  for (World* w : {&before, &after.jump(86'400)}) {
+    w->profile("p", listeners);
+    w->tcp_ports("v1", {23});
+  }
+  EXPECT_EQ(before.last().offset, after.last().offset);
+  EXPECT_NE(before.last().violation_id, after.last().violation_id);
+}
+
 TEST(Changes, InvalidateAndRaiseAgain) {
   World w;
   w.profile("p", listeners);

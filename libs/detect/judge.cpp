@@ -50,15 +50,15 @@ MetricValue count_value(double value) {
 
 }  // namespace
 
-std::string violation_id(const Device& device, const CompiledBehavior& b, std::int32_t partition, std::int64_t offset) {
+std::string violation_id(const Device& device, const CompiledBehavior& b, std::int32_t partition, const Alarm& alarm) {
   return crypto::id_from(device.thing_id.empty() ? device.name : device.thing_id, b.profile->name, b.source->name,
-                         std::to_string(partition), std::to_string(offset));
+                         std::to_string(partition), std::to_string(alarm.offset), std::to_string(alarm.start_ms));
 }
 
 fleet::ViolationEvent Judge::event(ViolationEventType type, const Alarm& alarm) const {
   const CompiledBehavior& b = program_.behaviors[alarm.behavior];
   fleet::ViolationEvent e;
-  e.violation_id = violation_id(device_, b, moment_.partition, alarm.offset);
+  e.violation_id = violation_id(device_, b, moment_.partition, alarm);
   e.type = type;
   e.thing = device_.name;
   e.thing_id = device_.thing_id;

@@ -66,8 +66,9 @@ class Judge {
   std::vector<fleet::ViolationEvent>& out_;
 };
 
-// The id of a violation: the same for the same cause, whoever finds it.
+// The id of a violation: the same for the same cause, whoever finds it. The time is the log's; it tells apart the
+// records of logs that followed each other, which count from 0 each.
 std::string violation_id(const Device& device, const CompiledBehavior& behavior, std::int32_t partition,
-                         std::int64_t offset);
+                         const Alarm& alarm);
 
 }  // namespace fleetward::detect
