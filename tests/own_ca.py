@@ -73,7 +73,8 @@ class OwnCa:
         key, request, certificate = (self.folder / f"{name}.{end}" for end in ("key", "csr", "crt"))
         run("openssl", "req", "-new", "-config", self.config, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-        run("openssl", "ca", "-batch", "-notext", "-config", self.config, "-extensions", "leaf", "-in", request, "-out", certificate)
+        run("openssl", "ca", "-batch", "-notext", "-config", self.config, "-extensions", "leaf", "-in", request,
+            "-out", certificate)
         if devices is not None:
             (devices / name).mkdir(parents=True)
             (devices / name / "cert.pem").write_text(certificate.read_text())

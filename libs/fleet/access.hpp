@@ -57,8 +57,8 @@ struct CertificateRecord {
 json::Value to_json(const CertificateRecord& record);
 Result<CertificateRecord> certificate_record_from_json(const json::Value& value);
 
-// An authority of the operator's own whose certificates gateways may trust. Topic certificates, key authority/FINGERPRINT:
-// in one order with the certificates that it issued. A deletion is a record, too.
+// An authority of the operator's own whose certificates gateways may trust. Topic certificates, key
+// authority/FINGERPRINT: in one order with the certificates that it issued. A deletion is a record, too.
 enum class AuthorityStatus { active, inactive, deleted };
 std::string_view to_string(AuthorityStatus status);  // ACTIVE, INACTIVE, DELETED
 Result<AuthorityStatus> parse_authority_status(std::string_view text);

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "pki/openssl_ca.hpp"
 
 namespace fleetward::pki {

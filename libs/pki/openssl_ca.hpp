@@ -6,8 +6,6 @@
 
 #include <array>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 
 #include "core/text.hpp"
 
@@ -23,10 +21,7 @@ inline std::string shell(const std::string& folder, const std::string& command) 
   return out;
 }
 
-inline std::string file_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
+inline std::string file_text(const std::string& path) { return shell("/", "cat '" + path + "'"); }
 
 class OpensslCa {
  public:
@@ -38,7 +33,7 @@ class OpensslCa {
                          "subjectKeyIdentifier=hash\n",
                      const std::string& more = "-days 3650")
       : folder_(std::move(folder)) {
-    std::filesystem::create_directories(folder_);
+    shell("/", "mkdir -p '" + folder_ + "'");
     write("ca.cnf", std::string(config) + extensions);
     write("index.txt", "");
     write("serial", "1000\n");
@@ -52,7 +47,10 @@ class OpensslCa {
   [[nodiscard]] std::string path(const std::string& name) const { return folder_ + "/" + name; }
   std::string run(const std::string& command) const { return shell(folder_, command); }
   void write(const std::string& name, std::string_view text) const {
-    std::ofstream(path(name), std::ios::binary) << text;
+    std::FILE* file = std::fopen(path(name).c_str(), "wb");
+    ASSERT_NE(file, nullptr) << path(name);
+    std::fwrite(text.data(), 1, text.size(), file);
+    std::fclose(file);
   }
 
   // A device's certificate in PEM; its key is in NAME.key. `serial`: of this one and the next ones, hex.

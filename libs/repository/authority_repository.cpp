@@ -85,11 +85,11 @@ Result<std::vector<FeedEntry>> entries_of(const Bytes& blob) {
   return out;
 }
 
-Result<std::vector<FeedEntry>> kept_entries(store::Transaction& tx, const std::string& authority, std::size_t bucket) {
+Result<Bytes> kept_blob(store::Transaction& tx, const std::string& authority, std::size_t bucket) {
   const auto rows = tx.query("SELECT entries FROM authority_revoked WHERE authority=$1 AND bucket=$2",
                              {authority, static_cast<std::int64_t>(bucket)});
   if (!rows) return rows.error();
-  return rows->empty() ? Result<std::vector<FeedEntry>>(std::vector<FeedEntry>()) : entries_of(rows->at(0).bytes(0));
+  return rows->empty() ? Bytes() : rows->at(0).bytes(0);
 }
 
 bool is_hold(const FeedEntry& e) { return e.reason == pki::RevocationReason::certificate_hold; }
@@ -147,7 +147,9 @@ Result<std::optional<FeedEntry>> kept_entry(store::Transaction& tx, const std::s
                                             const std::string& serial_hex) {
   const auto serial = from_hex(serial_hex);
   if (!serial) return serial.error();
-  const auto entries = kept_entries(tx, authority, feed_bucket(*serial));
+  const auto blob = kept_blob(tx, authority, feed_bucket(*serial));
+  if (!blob) return blob.error();
+  const auto entries = entries_of(*blob);
   if (!entries) return entries.error();
   const FeedEntry wanted{std::string(as_text(*serial)), {}, {}};
   const auto found = std::lower_bound(entries->begin(), entries->end(), wanted, by_serial);
@@ -377,13 +379,16 @@ Result<bool> begin_feed(store::Transaction& tx, const std::string& authority, co
 Result<FeedChange> apply_feed(store::Transaction& tx, const std::string& authority, const std::string& digest,
                               std::size_t bucket, std::vector<FeedEntry> entries, Instant now) {
   if (const Status current = in_force(tx, authority, digest); !current) return current.error();
-  const auto before = kept_entries(tx, authority, bucket);
-  if (!before) return before.error();
+  const auto kept_before = kept_blob(tx, authority, bucket);
+  if (!kept_before) return kept_before.error();
   tidy(entries);
   FeedChange change;
+  const Bytes blob = blob_of(entries);
+  if (blob == *kept_before) return change;  // as most of a large list is from one to the next
+  const auto before = entries_of(*kept_before);
+  if (!before) return before.error();
   const std::vector<FeedEntry> added = missing(entries, *before);
   std::vector<FeedEntry> gone = missing(*before, entries);
-  if (added.empty() && gone.empty()) return change;
   const auto take = [&](const CertificateRow& row, const FeedEntry& entry) -> Status {
     if (row.status == fleet::CertificateStatus::revoked) return {};
     (is_hold(entry) ? change.held : change.revoked).push_back(row.id);
@@ -400,7 +405,7 @@ Result<FeedChange> apply_feed(store::Transaction& tx, const std::string& authori
   const Status kept = done(
       tx.execute("INSERT INTO authority_revoked(authority, bucket, entries) VALUES($1, $2, $3) ON CONFLICT(authority, "
                  "bucket) DO UPDATE SET entries=excluded.entries",
-                 {authority, static_cast<std::int64_t>(bucket), blob_of(entries)}));
+                 {authority, static_cast<std::int64_t>(bucket), blob}));
   if (!kept) return kept.error();
   return change;
 }

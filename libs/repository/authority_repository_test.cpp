@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "fleet/topics.hpp"
 #include "pki/openssl_ca.hpp"
 #include "repository/migrations.hpp"

@@ -101,6 +101,37 @@ TEST_F(DoctorTest, AStoppedInstallationThatIsWell) {
   }
 }
 
+TEST_F(DoctorTest, AuthoritiesOfTheOperatorsOwnAndTheirLists) {
+  make_backends();
+  const auto put = [this](std::string_view id, Millis not_after, std::string_view source, Millis next_update,
+                          std::string_view error, std::string_view status = "ACTIVE") {
+    in_store(
+        fmt::format("INSERT INTO authorities VALUES('{0}', 'pem', 'CN={0}', 'k', '{1}', 'SNI_ONLY', 0, {2}, 0, 0, "
+                    "'{3}', 60000, '01', "
+                    "'{4}', 1, 0, {5}, 1, 0, '{6}', 0)",
+                    id, status, to_ms(now_ + not_after), source, next_update == Millis(0) ? "" : "digest",
+                    to_ms(now_ + next_update), error));
+  };
+  const Millis day = std::chrono::hours(24), year = 365 * day;
+  put("well", year, "a.crl", day, "");
+  EXPECT_EQ(storage(), "");
+  put("blind", year, "", Millis(0), "");
+  put("new", year, "b.crl", Millis(0), "");
+  put("stale", year, "c.crl", -day, "");
+  put("failing", year, "d.crl", day, "answers 404");
+  put("old", -day, "e.crl", day, "");
+  put("ending", 10 * day, "f.crl", day, "");
+  put("off", -day, "g.crl", -day, "gone", "INACTIVE");
+  const std::string found = storage();
+  EXPECT_THAT(found, HasSubstr("warn authority CN=blind CRL: none is read"));
+  EXPECT_THAT(found, HasSubstr("warn authority CN=new CRL: was not read yet"));
+  EXPECT_THAT(found, HasSubstr("fail authority CN=stale CRL: expired at"));
+  EXPECT_THAT(found, HasSubstr("fail authority CN=failing CRL: answers 404"));
+  EXPECT_THAT(found, HasSubstr("fail authority CN=old: its certificate expired on"));
+  EXPECT_THAT(found, HasSubstr("warn authority CN=ending: its certificate expires on"));
+  EXPECT_THAT(found, testing::Not(HasSubstr("CN=off")));
+}
+
 TEST_F(DoctorTest, ARunningServerIsSeenAndLeftAlone) {
   Process process(settings_);
   std::vector<std::string> roles;

@@ -169,6 +169,75 @@ TEST_F(ImportCommand, MakesWhatIsMissingAndLeavesTheRest) {
                   R"(PUT /thing-groups/addThingToThingGroup {"thingGroupName":"g","thingName":"cam-2"})"));
 }
 
+TEST_F(ImportCommand, ACertificateThatIsNotKnownIsTakenInBeforeItsThingIsMade) {
+  const std::string pem = certificate_pem();
+  const std::string id = pki::read_certificate(pem)->fingerprint;
+  const std::string path = path_ + ".pem";
+  std::ofstream(path) << "its chain comes behind it\n" << pem << certificate_pem();
+  script_.answers.emplace("POST /certificate/register", json::Value{{"certificateArn", "arn:taken"}});
+  const auto done = import("name,certificate\ncam-1," + path + "\n");
+  EXPECT_EQ(done.first, ExitCode::ok) << done.second;
+  const json::Value body = {{"certificatePem", pki::pem_of_der(*pki::der_of_pem(pem))}, {"status", "ACTIVE"}};
+  EXPECT_THAT(script_.calls, ElementsAre("GET /things/cam-1", "GET /certificates/" + id,
+                                         "POST /certificate/register " + json::dump(body), "POST /things/cam-1 {}",
+                                         "PUT /things/cam-1/principals for arn:taken"));
+  script_.answers.clear();
+  script_.answers.emplace("POST /certificate/register",
+                          Error(ErrorCode::failed_precondition, "its authority has revoked it"));
+  script_.calls.clear();
+  const auto refused = import("name,certificate\ncam-1," + path + "\n");
+  EXPECT_EQ(refused.first, ExitCode::failed);
+  EXPECT_THAT(refused.second, HasSubstr("line 2: certificate: its authority has revoked it"));
+  EXPECT_THAT(script_.calls, SizeIs(3)) << "nothing was made";
+  std::filesystem::remove(path);
+}
+
+TEST_F(ImportCommand, ADryRunLooksWhoseACertificateIs) {
+  crypto::SystemRandom random;
+  const auto key = *crypto::PrivateKey::generate();
+  const Instant now = std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now());
+  const std::string ca = *pki::make_root(key, "Theirs", now, std::chrono::hours(1), random);
+  pki::LeafRequest leaf;
+  leaf.common_name = "cam-1";
+  leaf.lifetime = std::chrono::hours(1);
+  const std::string pem = *pki::issue({key, ca}, key.public_key(), leaf, now, random);
+  const json::Value row = {{"name", "cam-1"}, {"certificate", pem}};
+  const auto dry = [&] { return import(json::dump(row) + "\n", {"--dry-run", "--format", "jsonl"}); };
+  script_.answers.emplace("GET /v1/authorities", json::Value{{"authorities", json::Value::array()}});
+  EXPECT_THAT(dry().second, HasSubstr("line 1: certificate: no registered authority has issued it"));
+  script_.answers.clear();
+  script_.answers.emplace("GET /v1/authorities",
+                          json::Value{{"authorities", json::Value::array({{{"certificatePem", ca}}})}});
+  const auto done = dry();
+  EXPECT_EQ(done.first, ExitCode::ok) << done.second;
+  EXPECT_THAT(script_.calls, testing::Each(testing::StartsWith("GET ")));
+}
+
+TEST_F(ImportCommand, AnAuthorityIsTrustedOnlyOnceItsListIsKnown) {
+  const std::string pem = certificate_pem();
+  const std::string id = pki::read_certificate(pem)->fingerprint;
+  std::ofstream(path_) << pem;
+  script_.answers.emplace("GET /v1/authorities/" + id, json::Value{{"id", id}, {"status", "ACTIVE"}});
+  const auto done = run({"authorities", "register", path_, "--crl", "acme.crl", "--every", "2m"});
+  EXPECT_EQ(done.first, ExitCode::ok) << done.second;
+  const json::Value body = {{"caCertificate", pem}, {"certificateMode", "SNI_ONLY"}};
+  EXPECT_THAT(script_.calls,
+              ElementsAre("POST /cacertificate " + json::dump(body),
+                          "PUT /v1/authorities/" + id + R"(/crl {"everySeconds":120,"source":"acme.crl"})",
+                          "PUT /cacertificate/" + id + "?newStatus=ACTIVE", "GET /v1/authorities/" + id));
+  // Where it is there already, the rest is done all the same; where its list is refused, it is not trusted.
+  script_.answers.emplace("POST /cacertificate", Error(ErrorCode::conflict, "registered already"));
+  EXPECT_EQ(run({"authorities", "register", path_}).first, ExitCode::ok);
+  script_.answers.emplace("PUT /v1/authorities/" + id + "/crl", Error(ErrorCode::invalid_argument, "no place"));
+  script_.calls.clear();
+  EXPECT_EQ(run({"authorities", "register", path_, "--crl", "../x"}).first, ExitCode::failed);
+  EXPECT_THAT(script_.calls, SizeIs(2));
+  for (const char* every : {"0", "8d", "1w", "m", "-1s", "9999999999h"})
+    EXPECT_EQ(run({"authorities", "register", path_, "--every", every}).first, ExitCode::usage) << every;
+  EXPECT_EQ(run({"authorities", "crl", id}).first, ExitCode::usage);
+  EXPECT_EQ(run({"authorities", "crl", id, "x", "--none"}).first, ExitCode::usage);
+}
+
 TEST_F(ImportCommand, ADryRunOnlyAsks) {
   const auto done = import("name,groups\ncam-1,g\n", {"--dry-run", "-o", "json"});
   EXPECT_THAT(done.second, HasSubstr(R"({"already":0,"dryRun":true,"failed":0,"imported":1})"));

@@ -113,7 +113,8 @@ config::Section describe_pki(PkiSettings& c) {
   s.integer("ocsp_per_second", c.ocsp_per_second, "OCSP answers signed a second; beyond it the answer is tryLater", 1,
             rate_max);
   s.text("crl_folder", c.crl_folder,
-         "Folder of the CRL files of your own authorities (fleetward authorities); empty: crl in the data folder", 4096);
+         "Folder of the CRL files of your own authorities (fleetward authorities); empty: crl in the data folder",
+         4096);
   s.text("crl_ca_file", c.crl_ca_file,
          "PEM file of whom to trust where the address of such a CRL is https; empty: the system's", 4096);
   s.boolean("crl_allow_private", c.crl_allow_private, "The address of such a CRL may be one of a private network");

@@ -9,11 +9,11 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+import authority_scenario
 import dimension_scenario
 import harness
 from botocore_check import Checker
 from harness import ACCOUNT, REGION, ROOT, publish, report, run, wait_for
-from own_ca import OwnCa
 
 BEHAVIORS = [
     {"name": "few-listeners", "metric": "aws:num-listening-tcp-ports",
@@ -306,61 +306,7 @@ def test_certificates(fleetward, iot):
 
 
 def test_authorities(iot, tmp_path):
-    ca, other = OwnCa(tmp_path / "one", "/CN=Same"), OwnCa(tmp_path / "two", "/CN=Same")
-    code = iot.get_registration_code()["registrationCode"]
-    assert re.fullmatch("[0-9a-f]{64}", code) and iot.get_registration_code()["registrationCode"] == code
-    verification = ca.issue(code).read_text()
-    registered = iot.register_ca_certificate(caCertificate=ca.pem, verificationCertificate=verification, setAsActive=True)
-    assert registered == dict(registered, certificateId=ca.id, certificateArn=arn("cacert", ca.id))
-    iot.register_ca_certificate(caCertificate=other.pem, certificateMode="SNI_ONLY")
-    described = iot.describe_ca_certificate(certificateId=ca.id)["certificateDescription"]
-    assert described["status"] == "ACTIVE" and described["certificateMode"] == "DEFAULT" and described["ownedBy"] == ACCOUNT
-    assert described["autoRegistrationStatus"] == "DISABLE" and described["validity"]["notBefore"] < described["validity"]["notAfter"]
-    assert iot.describe_ca_certificate(certificateId=other.id)["certificateDescription"]["status"] == "INACTIVE"
-    for _ in range(2):
-        third = OwnCa(tmp_path / f"more-{_}")
-        iot.register_ca_certificate(caCertificate=third.pem, certificateMode="SNI_ONLY")
-    everybody = pages(iot, "list_ca_certificates", "certificates")
-    assert {c["certificateId"] for c in everybody} >= {ca.id, other.id} and len(everybody) == 4
-    backwards = [c["certificateId"] for c in pages(iot, "list_ca_certificates", "certificates", ascendingOrder=False)]
-    assert backwards == [c["certificateId"] for c in reversed(everybody)]
-
-    certificates = {}
-    for name in ("a", "b", "c"):
-        pem = ca.issue(name).read_text()
-        certificates[name] = iot.register_certificate(certificatePem=pem, caCertificatePem=ca.pem, status="ACTIVE")["certificateId"]
-    assert {c["certificateId"] for c in pages(iot, "list_certificates_by_ca", "certificates", caCertificateId=ca.id)} == set(certificates.values())
-    taken = iot.describe_certificate(certificateId=certificates["a"])["certificateDescription"]
-    assert taken["caCertificateId"] == ca.id and taken["status"] == "ACTIVE"
-    iot.update_certificate(certificateId=certificates["a"], newStatus="INACTIVE")
-
-    e = iot.exceptions
-    assert isinstance(refused(iot.register_certificate, certificatePem=ca.issue("x", serial="99").read_text(), caCertificatePem=other.pem),
-                      e.CertificateValidationException)
-    assert isinstance(refused(iot.register_certificate, certificatePem=other.issue("y").read_text()), e.CertificateStateException)
-    assert isinstance(refused(iot.register_certificate, certificatePem="no PEM"),
-                      e.CertificateValidationException)
-    assert isinstance(refused(iot.register_certificate, certificatePem=(ca.folder / "a.crt").read_text()),
-                      e.ResourceAlreadyExistsException)
-    assert isinstance(refused(iot.register_ca_certificate, caCertificate=ca.pem, certificateMode="SNI_ONLY"),
-                      e.ResourceAlreadyExistsException)
-    fourth = OwnCa(tmp_path / "fourth")
-    for verified in ({}, {"verificationCertificate": verification}, {"verificationCertificate": fourth.issue("another").read_text()}):
-        assert isinstance(refused(iot.register_ca_certificate, caCertificate=fourth.pem, **verified),
-                          e.RegistrationCodeValidationException)
-    assert isinstance(refused(iot.register_ca_certificate, caCertificate=verification, certificateMode="SNI_ONLY"),
-                      e.CertificateValidationException)
-    for just_in_time in ({"allowAutoRegistration": True}, {"registrationConfig": {"templateName": "x"}}):
-        error = refused(iot.register_ca_certificate, caCertificate=fourth.pem, certificateMode="SNI_ONLY", **just_in_time)
-        assert isinstance(error, e.InvalidRequestException) and "RegisterCertificate" in str(error)
-    assert isinstance(refused(iot.update_ca_certificate, certificateId=ca.id, newAutoRegistrationStatus="ENABLE"),
-                      e.InvalidRequestException)
-
-    assert isinstance(refused(iot.delete_ca_certificate, certificateId=ca.id), e.CertificateStateException)
-    iot.update_ca_certificate(certificateId=ca.id, newStatus="INACTIVE")
-    iot.delete_ca_certificate(certificateId=ca.id)
-    assert isinstance(refused(iot.describe_ca_certificate, certificateId=ca.id), e.ResourceNotFoundException)
-    assert pages(iot, "list_certificates_by_ca", "certificates", caCertificateId="0" * 64) == []
+    authority_scenario.run(iot, tmp_path, arn, pages, refused)
 
 
 def test_violations(fleetward, iot):

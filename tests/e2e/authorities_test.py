@@ -120,7 +120,12 @@ def test_one_that_is_revoked_already_is_not_taken_in(server, two, tmp_path):
     acme.revoke("late")
     acme.publish_crl(crl_file(server, "acme.crl"))
     number = int(shown(server, acme)["crl"]["number"], 16)
-    wait_for("the next list", lambda: int(shown(server, acme)["crl"]["number"], 16) > number and shown(server, acme)["crl"]["applied"])
+
+    def is_next():
+        crl = shown(server, acme)["crl"]
+        return crl["applied"] and int(crl["number"], 16) > number
+
+    wait_for("the next list", is_next)
     result = import_things(server, tmp_path, certificate)
     assert result.returncode == 1 and "its authority has revoked it" in result.stderr
 
@@ -145,7 +150,8 @@ def test_an_older_list_is_ignored_and_told(server, two):
 def test_quarantine_is_verified_as_for_our_own(server, two):
     """The probe is of our authority, whosever the thing's certificate is."""
     server.cli("things", "quarantine", "other-2", "--reason", "lost")
-    (action,) = wait_for("its proof", lambda: [a for a in server.get("/v1/actions?thing=other-2")["actions"] if a["state"] == "in_effect"])
+    (action,) = wait_for("its proof", lambda: [a for a in server.get("/v1/actions?thing=other-2")["actions"]
+                                               if a["state"] == "in_effect"])
     assert any(e["kind"] == "probe" and e["good"] for e in action["evidence"])
     assert publish(server, "other-2", report(1), check=False).returncode != 0
     server.cli("things", "release", "other-2", "--reason", "found")
