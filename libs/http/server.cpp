@@ -37,6 +37,7 @@ struct Server::State {
   Waiting idle, begun;
   std::uint64_t turn = 0;
   std::uint64_t refused_by_listener = 0;
+  std::uint64_t accept_failures = 0;
   std::size_t draining_bytes = 0;
   bool stopping = false;
 };
@@ -257,6 +258,11 @@ bool make_room(Server::State& server) {
 void take(const std::shared_ptr<Server::State>& server, std::shared_ptr<net::Connection> connection) {
   const std::uint64_t refused = server->listener->refused();
   server->refused("connections_max").add(refused - std::exchange(server->refused_by_listener, refused));
+  const std::uint64_t failures = server->listener->accept_failures();
+  server->registry
+      .counter("fleetward_http_accept_failures_total",
+               "Times that no connection could be taken: out of file descriptors.", {{"server", server->options.name}})
+      .add(failures - std::exchange(server->accept_failures, failures));
   if (!make_room(*server)) return connection->abort();
   auto handled = std::make_shared<ServerConnection>(server, std::move(connection));
   server->connections.insert(handled);

@@ -95,6 +95,9 @@ class Listener {
   [[nodiscard]] virtual std::uint64_t refused() const = 0;  // over connections_max
   // Connections from balancers that did not begin with a good header.
   [[nodiscard]] virtual std::uint64_t bad_proxy_headers() const { return 0; }
+  // Times that the system gave no connection (out of descriptors): who connects waits meanwhile. One descriptor is kept
+  // in reserve, so that one connection at a time is still served.
+  [[nodiscard]] virtual std::uint64_t accept_failures() const { return 0; }
 };
 
 // Where connections of a scheduler go: the operating system's sockets, unless a simulation has put a network of its own

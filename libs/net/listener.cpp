@@ -1,5 +1,8 @@
 #include <netinet/tcp.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 
@@ -64,7 +67,13 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
     if (error) return Error(ErrorCode::unavailable, fmt::format("listen on {}: {}", to_string(at), error.message()));
     keep_alive(acceptor_.native_handle());
     port_ = acceptor_.local_endpoint().port();
+    keep_spare();
     return {};
+  }
+
+  void start() {
+    open_->listener = weak_from_this();
+    accept();
   }
 
   void accept() {
@@ -72,6 +81,9 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
       if (self->closed_) return;
       if (error) return self->accept_later(error);
       self->take(std::move(socket));
+      if (self->spare_ >= 0 && std::exchange(self->failing_, false))
+        log::info("accepting_again", {{"port", self->port_}});
+      self->keep_spare();
       self->accept();
     });
   }
@@ -83,19 +95,44 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
     boost::system::error_code ignored;
     acceptor_.close(ignored);
     accepted_ = {};
+    give_spare();
   }
-  [[nodiscard]] std::size_t connections() const override { return *connections_; }
+  ~TcpListener() override { give_spare(); }
+  [[nodiscard]] std::size_t connections() const override { return open_->connections; }
   [[nodiscard]] std::uint64_t refused() const override { return refused_; }
   [[nodiscard]] std::uint64_t bad_proxy_headers() const override { return bad_proxy_headers_; }
+  [[nodiscard]] std::uint64_t accept_failures() const override { return accept_failures_; }
 
  private:
-  // Out of file descriptors, for instance: those that wait in the backlog are taken when there is room again.
+  // Shared with connections, which may outlive the listener.
+  struct Open {
+    std::size_t connections = 0;
+    std::weak_ptr<TcpListener> listener;
+  };
+
+  // A descriptor for when there is none left. Taken back at once when a connection ends, or those that wait elsewhere
+  // in this process would have it.
+  void keep_spare() {
+    if (spare_ < 0 && !closed_) spare_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  }
+  bool give_spare() {
+    const int fd = std::exchange(spare_, -1);
+    if (fd >= 0) ::close(fd);
+    return fd >= 0;
+  }
+
+  // Out of file descriptors, for instance: the spare one serves whoever is next; when it is in use, those that wait in
+  // the backlog are taken when there is room again.
   void accept_later(const boost::system::error_code& error) {
-    log::warn("accept_failed", {{"port", port_}, {"error", error.message()}});
+    ++accept_failures_;
+    if (!std::exchange(failing_, true)) log::warn("accept_failed", {{"port", port_}, {"error", error.message()}});
+    if (give_spare()) return accept();
     std::weak_ptr<TcpListener> weak = weak_from_this();
     scheduler_.call_after(pause_without_descriptors, [weak] {
       const auto self = weak.lock();
-      if (self && !self->closed_) self->accept();
+      if (!self || self->closed_) return;
+      self->keep_spare();
+      self->accept();
     });
   }
 
@@ -103,14 +140,17 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
     boost::system::error_code error;
     const auto remote = socket.remote_endpoint(error);
     if (error) return;  // gone again
-    if (*connections_ >= options_.connections_max) {
+    if (open_->connections >= options_.connections_max) {
       ++refused_;
       return;  // closes it
     }
-    ++*connections_;
+    ++open_->connections;
     auto connection = std::make_shared<SocketConnection>(
         scheduler_, Endpoint{remote.address().to_string(), remote.port()}, options_.connection);
-    connection->on_end = [count = connections_] { --*count; };
+    connection->on_end = [open = open_] {
+      --open->connections;
+      if (const auto listener = open->listener.lock()) listener->keep_spare();
+    };
     if (tls_) connection->use_tls(tls_, TlsSession::Role::server);
     connection->arm_handshake_timer();
     const int fd = released(std::move(socket));
@@ -138,9 +178,12 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
   ListenerOptions options_;
   std::uint16_t port_ = 0;
   bool closed_ = false;
-  std::shared_ptr<std::size_t> connections_ = std::make_shared<std::size_t>(0);
+  std::shared_ptr<Open> open_ = std::make_shared<Open>();
   std::uint64_t refused_ = 0;
   std::uint64_t bad_proxy_headers_ = 0;
+  std::uint64_t accept_failures_ = 0;
+  int spare_ = -1;
+  bool failing_ = false;
 };
 
 // The handle that users own: the listener itself lives as long as its pending accept.
@@ -154,6 +197,7 @@ class ListenerHandle final : public Listener {
   [[nodiscard]] std::size_t connections() const override { return listener_->connections(); }
   [[nodiscard]] std::uint64_t refused() const override { return listener_->refused(); }
   [[nodiscard]] std::uint64_t bad_proxy_headers() const override { return listener_->bad_proxy_headers(); }
+  [[nodiscard]] std::uint64_t accept_failures() const override { return listener_->accept_failures(); }
 
  private:
   std::shared_ptr<TcpListener> listener_;
@@ -227,7 +271,7 @@ Result<std::unique_ptr<Listener>> Listener::open(async::Scheduler& scheduler, co
   }
   auto listener = std::make_shared<TcpListener>(scheduler, std::move(tls), std::move(accepted), options);
   if (const Status bound = listener->bind(at); !bound) return bound.error();
-  listener->accept();
+  listener->start();
   return std::unique_ptr<Listener>(std::make_unique<ListenerHandle>(std::move(listener)));
 }
 

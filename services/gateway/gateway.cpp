@@ -40,6 +40,8 @@ Counters::Counters(metrics::Registry& m)
                                          "Counts of dimensions that had no room in a device's next delta.")),
       dimensions_left_out(m.gauge("fleetward_gateway_dimensions_left_out",
                                   "Dimensions in use that are not counted: there are too many filters.")),
+      accept_failures(m.counter("fleetward_gateway_accept_failures_total",
+                                "Times that no connection could be taken: out of file descriptors.")),
       sessions(m.gauge("fleetward_gateway_sessions", "Devices that are connected.")),
       handshakes(m.gauge("fleetward_gateway_handshakes", "TLS handshakes under way.")),
       authorities(m.gauge("fleetward_gateway_authorities",
@@ -119,9 +121,9 @@ void Gateway::State::make_followers() {
                                       [this] {
                                         flush_events();
                                         go_by_rules();
+                                        go_by_authorities();
                                       }});
   };
-                                        go_by_authorities();
   access_follower = follow(fleet::topic::access, &State::on_access);
   certificate_follower = follow(fleet::topic::certificates, &State::on_certificate);
   rules_follower = follow(fleet::topic::rules, &State::on_rules);
@@ -153,11 +155,11 @@ void Gateway::State::on_table_failed(const Error& error) {
     return log::error("snapshot_unusable", {{"error", "it is too old"}});
   for (const fleet::AccessRecord& record : kept->access) holds.apply(record);
   for (const fleet::CertificateRecord& record : kept->certificates) certificates.apply(record);
-  log::warn("tables_from_snapshot", {{"of", to_rfc3339(kept->in_step)}});
-  open_listener();
   for (const fleet::AuthorityRecord& record : kept->authorities) certificates.apply(record);
   trust_changed = true;
   go_by_authorities();
+  log::warn("tables_from_snapshot", {{"of", to_rfc3339(kept->in_step)}});
+  open_listener();
 }
 
 void Gateway::State::open_listener() {
@@ -258,6 +260,8 @@ async::Task<void> Gateway::State::tick() {
     if (listener) {
       const std::uint64_t refused = listener->refused();
       counters.refused("connections-max").add(refused - std::exchange(refused_by_listener, refused));
+      const std::uint64_t failures = listener->accept_failures();
+      counters.accept_failures.add(failures - std::exchange(accept_failures, failures));
       const std::uint64_t bad = listener->bad_proxy_headers();
       counters.refused("proxy-header").add(bad - std::exchange(bad_proxy_headers, bad));
     }

@@ -38,10 +38,11 @@ struct Counters {
   metrics::Counter& events_dropped;
   metrics::Counter& dimension_counts_dropped;
   metrics::Gauge& dimensions_left_out;
+  metrics::Counter& accept_failures;
   metrics::Gauge& sessions;
   metrics::Gauge& handshakes;
-};
   metrics::Gauge& authorities;
+};
 
 struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   State(GatewayConfig c, bus::Bus& b, async::Scheduler& s, metrics::Registry& m);
@@ -59,7 +60,6 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   void say_refused(const std::string& thing, const std::string& thing_id, std::string_view reason,
                    const std::string& certificate, int code, const std::string& address);
 
-  // ---- gateway.cpp
   void cut_for_certificate(const std::shared_ptr<DeviceConnection>& session, access::Admission admission);
 
   // ---- authorities.cpp
@@ -70,6 +70,7 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   // The thing that it probes for; empty: it is no probe's.
   [[nodiscard]] std::string probed_by(const pki::CertificateInfo& leaf, ByteView leaf_der) const;
 
+  // ---- gateway.cpp
   void on_tables_read();
   void on_table_failed(const Error& error);
   void open_listener();
@@ -113,10 +114,10 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   Instant last_in_step{};
   bool bus_failing_at_read = false;
   std::unique_ptr<bus::TableFollower> access_follower, certificate_follower, rules_follower;
-  std::shared_ptr<const net::TlsContext> tls;
   net::TlsMaterial material;                 // of our own, which `tls` is made of
   std::vector<std::string> own_authorities;  // in PEM, one each
   bool trust_changed = false;                // authorities have changed since `tls` was made
+  std::shared_ptr<const net::TlsContext> tls;
   std::unique_ptr<net::Listener> listener;
   std::set<std::shared_ptr<DeviceConnection>> connections;
   std::map<std::string, std::shared_ptr<DeviceConnection>> sessions;  // by thing
@@ -124,6 +125,7 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   std::int64_t events = 0;
   std::uint64_t refused_by_listener = 0;
   std::uint64_t bad_proxy_headers = 0;
+  std::uint64_t accept_failures = 0;
   bool reading_paused = false;  // of some connection, for the bus or for the rates of all
   bool stopping = false;
   std::atomic<std::uint16_t> port{0};
