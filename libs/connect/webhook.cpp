@@ -1,7 +1,5 @@
 #include "connect/webhook.hpp"
 
-#include <charconv>
-
 #include "crypto/digest.hpp"
 
 namespace fleetward::connect {
@@ -11,17 +9,6 @@ constexpr std::string_view secret_prefix = "whsec_";
 constexpr std::size_t secret_bytes_min = 24;
 constexpr std::size_t secret_bytes_max = 64;
 constexpr std::size_t answer_bytes_max = 64 << 10;
-constexpr Millis retry_after_max = std::chrono::hours(1);
-
-// Seconds; the other form, a date, is rare and a backoff of our own does as well.
-std::optional<Millis> retry_after(const http::Response& response) {
-  const std::string* text = http::find_header(response.headers, "Retry-After");
-  if (text == nullptr) return std::nullopt;
-  std::uint32_t seconds = 0;
-  const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), seconds);
-  if (failed != std::errc() || end != text->data() + text->size()) return std::nullopt;
-  return std::min<Millis>(std::chrono::seconds(seconds), retry_after_max);
-}
 
 }  // namespace
 
@@ -61,7 +48,7 @@ WebhookOutcome webhook_outcome(const http::Response& response) {
   const int status = response.status;
   if (status >= 200 && status < 300) return {};
   const std::string said = fmt::format("the webhook answers {}: {}", status, printable(response.body, 200));
-  const auto wait = retry_after(response);
+  const auto wait = http::retry_after(response);
   if (status == 429) return {Error(ErrorCode::throttled, said), false, true, wait};
   // A gateway in front of it speaks: behind it nothing is there.
   const bool is_away = status == 502 || status == 503 || status == 504;

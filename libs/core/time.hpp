@@ -17,6 +17,10 @@ using Instant = std::chrono::time_point<std::chrono::system_clock, Millis>;
 constexpr Instant instant_from_ms(std::int64_t ms) { return Instant(Millis(ms)); }
 constexpr std::int64_t to_ms(Instant t) { return t.time_since_epoch().count(); }
 
+// Whether `span` has passed since then by the wall clock; also when that was set back: what is done every so often
+// would else not be done until it has come so far again.
+constexpr bool has_passed(Instant since, Instant now, Millis span) { return now - since >= span || now < since; }
+
 // RFC 3339 in UTC with milliseconds: 2026-11-24T08:26:22.123Z. Any year from 0000 to 9999.
 std::string to_rfc3339(Instant t);
 

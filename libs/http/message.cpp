@@ -35,6 +35,16 @@ Result<std::vector<std::pair<std::string, std::string>>> Request::query_pairs() 
   return out;
 }
 
+std::optional<Millis> retry_after(const Response& response) {
+  constexpr Millis longest = std::chrono::hours(1);
+  const std::string* text = find_header(response.headers, "Retry-After");
+  if (text == nullptr) return std::nullopt;
+  std::uint32_t seconds = 0;
+  const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (failed != std::errc() || end != text->data() + text->size()) return std::nullopt;
+  return std::min<Millis>(std::chrono::seconds(seconds), longest);
+}
+
 Response text_response(int status, std::string body, std::string content_type) {
   return Response{status, {{"Content-Type", std::move(content_type)}}, std::move(body)};
 }

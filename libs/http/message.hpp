@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/result.hpp"
+#include "core/time.hpp"
 #include "net/connection.hpp"
 
 namespace fleetward::http {
@@ -40,6 +41,10 @@ struct Response {
   Headers headers;
   std::string body;
 };
+
+// How long not to ask again, by an answer's Retry-After in seconds, at most an hour. Its other form, a date, is rare
+// and a backoff of our own does as well.
+std::optional<Millis> retry_after(const Response& response);
 
 Response text_response(int status, std::string body, std::string content_type = "text/plain; charset=utf-8");
 std::string_view reason_phrase(int status);

@@ -202,6 +202,7 @@ Result<Decision> decide(store::Transaction& tx, const Policy& policy, const flee
     return Decision{std::move(*open), false};
   }
   Action action = action_for(*entry, v, (**thing).id, now);
+  action.lease_end += policy.clock_behind;
   const auto existing = tx.query("SELECT 1 FROM actions WHERE id=$1", {action.id});
   if (!existing) return existing.error();
   if (!existing->empty()) return Decision();  // what is closed stays closed

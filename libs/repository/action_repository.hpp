@@ -22,6 +22,7 @@ struct Policy {
   respond::Playbook playbook;
   bool enforcing = false;  // false: observe, decisions are recorded and nothing is done
   bool stopped = false;    // a stop file is there: nothing begins by itself
+  Millis clock_behind{0};  // so far our clock seems to be set back: a lease ends that much later by it
 };
 
 // What became of a violation event.

@@ -237,12 +237,12 @@ Result<std::vector<fleet::Incident>> due_pages(store::Transaction& tx, const std
                                "i.condition FROM incidents i "
                                "LEFT JOIN incident_pages p "
                                "ON p.incident = i.id AND p.receiver = $1 WHERE ((i.is_open = 1 AND (p.revision IS NULL "
-                               "OR p.revision < i.revision OR p.sent_ms < $2)) "
+                               "OR p.revision < i.revision OR p.sent_ms < $2 OR p.sent_ms > $5)) "
                                "OR (i.is_open = 0 AND (p.revision IS NULL OR p.resolved = 0 OR p.revision < "
                                "i.revision))) AND {} "
                                "ORDER BY i.window_ms LIMIT $3",
                                detail::may_be_told("$4")),
-                   {receiver, to_ms(now - refresh), limit, to_ms(now - governor_page_after)}));
+                   {receiver, to_ms(now - refresh), limit, to_ms(now - governor_page_after), to_ms(now)}));
 }
 
 std::string detail::may_be_told(std::string_view began_before) {

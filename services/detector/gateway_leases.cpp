@@ -16,7 +16,8 @@ bool GatewayLeases::hear(const fleet::GatewayHeartbeat& heartbeat, Instant now) 
     return true;
   }
   const bool anew = heartbeat.start_number > lease.start_number;
-  lease = {heartbeat.start_number, std::max(lease.end, heartbeat.lease_end)};
+  // The newest word counts: an older one may have been said while the clock was ahead.
+  lease = {heartbeat.start_number, heartbeat.lease_end};
   return anew;
 }
 

@@ -2,6 +2,7 @@
 
 #include "connect/alertmanager.hpp"
 #include "core/fault.hpp"
+#include "core/patient_clock.hpp"
 #include "core/text.hpp"
 #include "fleet/cloud_event.hpp"
 #include "fleet/topics.hpp"
@@ -32,6 +33,7 @@ struct Notifier::State {
         scheduler(sch),
         scope(sch, "notifier"),
         metrics(m),
+        retention_clock(sch.now(), sch.steady_now()),
         delivered(
             m.counter("fleetward_notifier_pages_total", "Pages by what became of them.", {{"result", "delivered"}})),
         failed(m.counter("fleetward_notifier_pages_total", "Pages by what became of them.", {{"result", "failed"}})),
@@ -118,11 +120,15 @@ struct Notifier::State {
     }
   }
 
-  async::Task<Status> deliver(const connect::Alertmanager& receiver, fleet::Incident incident) {
+  // `wait`: how long the receiver is to be left alone, when it says so.
+  async::Task<Status> deliver(const connect::Alertmanager& receiver, fleet::Incident incident, Millis& wait) {
     const Instant now = scheduler.now();
     const std::string link = config.link_base.empty() ? "" : config.link_base + incident.id;
-    connect::Alert alert{incident, incident.open ? now + config.alert_lifetime : now, link};
-    const Status posted = co_await receiver.post(scheduler, std::move(alert), post_limit);
+    connect::Alert alert{incident, incident.open ? config.alert_lifetime : Millis(0), link};
+    const connect::AlertOutcome outcome = co_await receiver.post(scheduler, std::move(alert), post_limit);
+    const Status& posted = outcome.status;
+    wait = outcome.retry_after.value_or(Millis(0));
+    show_failing(metrics, receiver.url(), !posted);
     (posted.ok() ? delivered : failed).add();
     if (!posted && is_retryable(posted.error().code)) co_return posted;
     // Refused for good: told, and sent again only when the incident changes or is to be kept alive.
@@ -141,7 +147,7 @@ struct Notifier::State {
   }
 
   // One round of what is due at a receiver: how many that were, all of them delivered.
-  async::Task<Result<std::size_t>> page_round(const connect::Alertmanager& receiver) {
+  async::Task<Result<std::size_t>> page_round(const connect::Alertmanager& receiver, Millis& wait) {
     const Instant now = scheduler.now();
     const Millis refresh = config.refresh;
     const std::string url = receiver.url();
@@ -153,7 +159,7 @@ struct Notifier::State {
     if (!due) co_return due.error();
     for (const fleet::Incident& incident : *due) {
       if (scope.stopping()) break;
-      const Status done = co_await deliver(receiver, incident);
+      const Status done = co_await deliver(receiver, incident, wait);
       if (!done) co_return done.error();
     }
     co_return due->size();
@@ -165,11 +171,13 @@ struct Notifier::State {
     listeners.push_back(changed.get());
     Millis pause = pause_after_failure;
     while (!scope.stopping()) {
-      const Result<std::size_t> done = co_await page_round(receiver);
+      Millis asked{0};
+      const Result<std::size_t> done = co_await page_round(receiver, asked);
       if (!done) {
+        const Millis rest = std::max(pause, asked);
         log::warn("page_failed",
-                  {{"receiver", receiver.url()}, {"error", done.error().message}, {"retry_in", to_human(pause)}});
-        co_await scope.sleep(pause);
+                  {{"receiver", receiver.url()}, {"error", done.error().message}, {"retry_in", to_human(rest)}});
+        co_await scope.sleep(rest);
         pause = std::min(pause * 2, backoff_max);
         continue;
       }
@@ -184,7 +192,7 @@ struct Notifier::State {
 
   async::Task<void> prune() {
     while (!scope.stopping()) {
-      const Instant now = scheduler.now();
+      const Instant now = retention_clock.at(scheduler.now(), scheduler.steady_now());
       std::function<Result<std::int64_t>(store::Transaction&)> work = [now](store::Transaction& tx) {
         return repository::prune_incidents(tx, now);
       };
@@ -200,6 +208,7 @@ struct Notifier::State {
   async::Scheduler& scheduler;
   async::Scope scope;
   metrics::Registry& metrics;
+  PatientClock retention_clock;
   metrics::Counter& delivered;
   metrics::Counter& failed;
   metrics::Counter& unreadable;

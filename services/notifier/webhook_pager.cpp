@@ -33,6 +33,13 @@ connect::WebhookMessage webhook_message(const fleet::Incident& incident, const s
   return {"msg_" + crypto::id_from("webhook", incident.id, std::to_string(incident.revision)), json::dump(body)};
 }
 
+void show_failing(metrics::Registry& metrics, const std::string& receiver, bool failing) {
+  metrics
+      .gauge("fleetward_notifier_receiver_failing", "1 while the last page to the receiver was not taken.",
+             {{"receiver", receiver}})
+      .set(failing ? 1 : 0);
+}
+
 WebhookPager::WebhookPager(connect::Webhook receiver, WebhookPagerConfig config, store::Store& store,
                            async::Scheduler& scheduler, async::Scope& scope, metrics::Registry& metrics)
     : receiver_(std::move(receiver)),
@@ -40,6 +47,7 @@ WebhookPager::WebhookPager(connect::Webhook receiver, WebhookPagerConfig config,
       store_(store),
       scheduler_(scheduler),
       scope_(scope),
+      metrics_(metrics),
       delivered_(metrics.counter("fleetward_notifier_webhooks_total", "Webhook messages by what became of an attempt.",
                                  {{"result", "delivered"}})),
       failed_(metrics.counter("fleetward_notifier_webhooks_total", "Webhook messages by what became of an attempt.",
@@ -102,7 +110,7 @@ void WebhookPager::put_off(Attempts& attempts, const connect::WebhookOutcome& ou
   away_ = outcome.is_away ? away_ + 1 : 0;
   const Millis pause =
       std::max(pause_after(outcome.is_away ? away_ : attempts.failed), outcome.retry_after.value_or(Millis(0)));
-  (outcome.is_away ? away_until_ : attempts.next) = scheduler_.now() + pause;
+  (outcome.is_away ? away_until_ : attempts.next) = scheduler_.steady_now() + pause;
   log::warn("webhook_failed", {{"receiver", receiver_.url()},
                                {"incident", incident.id},
                                {"error", outcome.status.error().message},
@@ -114,6 +122,7 @@ async::Task<Status> WebhookPager::deliver(fleet::Incident incident) {
   const connect::WebhookMessage message = attempts.message;
   const connect::WebhookOutcome outcome = co_await receiver_.post(scheduler_, message, config_.post_limit);
   (outcome.status.ok() ? delivered_ : failed_).add();
+  show_failing(metrics_, receiver_.url(), !outcome.status);
   if (outcome.status.ok()) {
     away_ = 0;
     fault::crash_here("notifier.after_webhook");
@@ -135,29 +144,29 @@ async::Task<Status> WebhookPager::deliver(fleet::Incident incident) {
 async::Task<void> WebhookPager::run() {
   while (!scope_.stopping()) {
     const auto found = co_await due();
-    Instant next = scheduler_.now() + look_every;
+    std::chrono::nanoseconds next = scheduler_.steady_now() + look_every;
     if (!found) {
       log::error("webhook_read_failed", {{"receiver", receiver_.url()}, {"error", found.error().message}});
     } else {
       forget_all_but(*found);
       for (const fleet::Incident& incident : *found) {
-        if (scope_.stopping() || scheduler_.now() < away_until_) break;
+        if (scope_.stopping() || scheduler_.steady_now() < away_until_) break;
         const auto known = attempts_.find(incident.id);
         const bool waits = known != attempts_.end() && known->second.revision == incident.revision &&
-                           scheduler_.now() < known->second.next;
+                           scheduler_.steady_now() < known->second.next;
         if (waits) continue;
         const Status done = co_await deliver(incident);
         if (done) continue;
         log::error("webhook_not_noted", {{"incident", incident.id}, {"error", done.error().message}});
-        attempts_[incident.id].next = scheduler_.now() + look_every;
+        attempts_[incident.id].next = scheduler_.steady_now() + look_every;
       }
       const bool there_may_be_more =
-          static_cast<std::int64_t>(found->size()) == changes_a_round && scheduler_.now() >= away_until_;
-      if (there_may_be_more) next = scheduler_.now() + config_.pause_min;
+          static_cast<std::int64_t>(found->size()) == changes_a_round && scheduler_.steady_now() >= away_until_;
+      if (there_may_be_more) next = scheduler_.steady_now() + config_.pause_min;
       for (const auto& [id, attempts] : attempts_) next = std::min(next, std::max(attempts.next, away_until_));
     }
-    const Millis wait = std::max(next - scheduler_.now(), Millis(1));
-    if (!scope_.stopping()) co_await changed_->wait(wait);
+    const auto wait = std::chrono::ceil<Millis>(next - scheduler_.steady_now());
+    if (!scope_.stopping()) co_await changed_->wait(std::max(wait, Millis(1)));
   }
 }
 

@@ -30,6 +30,9 @@ struct WebhookPagerConfig {
 // The message of the incident as it is. Pure.
 connect::WebhookMessage webhook_message(const fleet::Incident& incident, const std::string& link_base, Instant now);
 
+// For alarms: whether a receiver's last answer was none, or a refusal.
+void show_failing(metrics::Registry& metrics, const std::string& receiver, bool failing);
+
 class WebhookPager {
  public:
   WebhookPager(connect::Webhook receiver, WebhookPagerConfig config, store::Store& store, async::Scheduler& scheduler,
@@ -44,7 +47,7 @@ class WebhookPager {
     connect::WebhookMessage message;  // the same bytes each time
     int answered = 0;
     int failed = 0;
-    Instant next;
+    std::chrono::nanoseconds next{0};  // by the steady clock
   };
 
   async::Task<Result<std::vector<fleet::Incident>>> due();
@@ -60,14 +63,15 @@ class WebhookPager {
   store::Store& store_;
   async::Scheduler& scheduler_;
   async::Scope& scope_;
+  metrics::Registry& metrics_;
   metrics::Counter& delivered_;
   metrics::Counter& failed_;
   std::unique_ptr<store::Listener> changed_;
   crypto::SystemRandom random_;
   std::string name_;  // of the receiver, in the store
   std::map<std::string, Attempts> attempts_;
-  int away_ = 0;  // times in a row that the receiver as a whole was not there
-  Instant away_until_;
+  int away_ = 0;                            // times in a row that the receiver as a whole was not there
+  std::chrono::nanoseconds away_until_{0};  // by the steady clock
 };
 
 }  // namespace fleetward::notifier

@@ -132,7 +132,7 @@ Status PkiService::State::load() {
 // A process may outlive its responder's certificate, which lives for weeks.
 void PkiService::State::renew_responder_when_due() {
   const Instant now = scheduler.now();
-  if (responder_looked_at && now - *responder_looked_at < responder_looked_at_every) return;
+  if (responder_looked_at && !has_passed(*responder_looked_at, now, responder_looked_at_every)) return;
   responder_looked_at = now;
   const Status renewed = renew_responder(config.folder, now, random);
   const auto pem = renewed.ok() ? read_authority_file(config.folder, "ocsp.crt") : Result<std::string>(renewed.error());
@@ -210,7 +210,7 @@ async::Task<Status> PkiService::State::renew_crl() {
     if (!count) return count.error();
     const auto last = repository::load_crl(tx, known);
     if (!last) return last.error();
-    const bool due = !*last || (**last).revocations != *count || now - (**last).this_update >= every;
+    const bool due = !*last || (**last).revocations != *count || has_passed((**last).this_update, now, every);
     if (!due || (*last && fault::is_armed("pki.crl_not_renewed"))) return **last;
     const auto entries = repository::revoked_entries(tx, now, lifetime);
     if (!entries) return entries.error();

@@ -77,7 +77,7 @@ std::vector<GatewayHeartbeat> Gateways::take_due(Instant now, Millis every, Mill
     if (under_test_.contains(instance) || fleet::standing_of(h, nullptr, now) != GatewayStanding::live) continue;
     const auto test = tests_.find(instance);
     const bool is_due = test == tests_.end() || test->second.start_number != h.start_number ||
-                        now - test->second.at >= (test->second.fault.empty() ? every : retry);
+                        has_passed(test->second.at, now, test->second.fault.empty() ? every : retry);
     if (!is_due) continue;
     under_test_.insert(instance);
     out.push_back(h);

@@ -58,6 +58,7 @@ Responder::State::State(ResponderConfig c, store::Store& s, bus::Bus& b, async::
       scheduler(sch),
       registry(m),
       scope(sch, "responder"),
+      lease_clock(sch.now(), sch.steady_now()),
       wake(s.listen(sch, std::string(repository::actions_channel))),
       test_wake(sch),
       decisions(m.counter("fleetward_responder_violations_total", "Violation events that were decided on.")),
@@ -85,12 +86,15 @@ void Responder::State::on_gateway(const bus::Record& record) {
 async::Task<Status> Responder::State::decide_batch(const std::vector<bus::Record>& records) {
   auto events = parse_all<fleet::ViolationEvent>(records, fleet::violation_event_from_json);
   // Severest first, then by thing: locks are taken in one order.
-  const std::shared_ptr<const repository::Policy> by = policy_now();
+  const Instant now = scheduler.now();
+  lease_clock.at(now, scheduler.steady_now());
+  repository::Policy current = *policy_now();
+  current.clock_behind = lease_clock.behind(now);
+  const auto by = std::make_shared<const repository::Policy>(std::move(current));
   std::stable_sort(events.begin(), events.end(), [&by](const auto& a, const auto& b) {
     return std::pair(severity_rank(*by, a), std::string_view(a.thing)) <
            std::pair(severity_rank(*by, b), std::string_view(b.thing));
   });
-  const Instant now = scheduler.now();
   std::vector<const fleet::ViolationEvent*> strangers;
   std::function<Status(store::Transaction&)> work = [&events, &strangers, by, now](store::Transaction& tx) -> Status {
     strangers.clear();
@@ -189,7 +193,7 @@ async::Task<void> Responder::State::keep_leases() {
   while (true) {
     const bool whole = co_await scope.sleep(config.leases_every);
     if (!whole) co_return;
-    const Instant now = scheduler.now();
+    const Instant now = lease_clock.at(scheduler.now(), scheduler.steady_now());
     std::function<Status(store::Transaction&)> work = [now](store::Transaction& tx) -> Status {
       if (const Status ended = repository::end_leases(tx, effects_of, now); !ended) return ended;
       const auto pruned = repository::prune_effects(tx, effects_of, now, effects_kept);

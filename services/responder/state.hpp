@@ -4,6 +4,7 @@
 #include <set>
 
 #include "bus/table_follower.hpp"
+#include "core/patient_clock.hpp"
 #include "fleet/gateway_events.hpp"
 #include "fleet/governor.hpp"
 #include "services/responder/gateways.hpp"
@@ -21,7 +22,7 @@ struct Walk {
 
   // Whether there is something to read at `now`; a round begins at most every `every`.
   bool is_due(Instant now, Millis every) {
-    if (is_resting && now - round_began < every) return false;
+    if (is_resting && !has_passed(round_began, now, every)) return false;
     if (after.empty()) round_began = now;
     is_resting = false;
     return true;
@@ -96,6 +97,7 @@ struct Responder::State : std::enable_shared_from_this<Responder::State> {
   async::Scheduler& scheduler;
   metrics::Registry& registry;
   async::Scope scope;
+  PatientClock lease_clock;
   std::unique_ptr<store::Listener> wake;
   async::Event test_wake;
   std::unique_ptr<bus::Consumer> violations;

@@ -50,7 +50,7 @@ void Responder::State::say_stopped(const std::vector<GovernorCondition>& conditi
   const bool stopped = file_is_there || std::any_of(conditions.begin(), conditions.end(), stops);
   stop_switch.set(stopped ? 1 : 0);
   if (!stopped) stop_said = {};
-  if (!stopped || scheduler.now() - stop_said < say_every) return;
+  if (!stopped || !has_passed(stop_said, scheduler.now(), say_every)) return;
   stop_said = scheduler.now();
   for (const GovernorCondition& c : conditions) {
     if (!stops(c)) continue;

@@ -23,7 +23,7 @@ async::Task<Result<Responder::State::Work>> Responder::State::read_work() {
   const std::shared_ptr<const repository::Policy> by = policy_now();
   const Instant now = scheduler.now();
   if (verifying_walk.after.empty()) {
-    meets_waiting = now - waiting_met >= config.look_again;
+    meets_waiting = has_passed(waiting_met, now, config.look_again);
     if (meets_waiting) waiting_met = now;
   }
   const bool look = looking.size() < looks_max && proven_walk.is_due(now, config.look_again);
