@@ -210,6 +210,14 @@ class Fleetward:
                 values[name] = float(value)
         return values
 
+    def readiness(self):
+        """(status, text) of /readyz."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ops_port}/readyz", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
     def refusals(self):
         """How much the gateway has refused so far, by reason."""
         name = 'fleetward_gateway_refused_total{reason="'

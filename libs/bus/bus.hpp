@@ -110,6 +110,9 @@ class Bus {
     append_batch(std::make_shared<const std::vector<OutRecord>>(std::move(records)), std::move(done));
   }
 
+  // Why it does not serve: the last write was not made, or something of it cannot be read. Thread-safe.
+  [[nodiscard]] virtual Status health() const { return {}; }
+
   virtual Result<std::unique_ptr<Consumer>> subscribe(async::Scheduler& scheduler, ConsumerOptions options) = 0;
   // From `start` of each partition on; an offset below what is there starts at the first that is.
   virtual Result<std::unique_ptr<Reader>> read(async::Scheduler& scheduler, std::string topic,

@@ -25,6 +25,7 @@ class EmbeddedBus final : public Bus {
   void append_batch(Batch records, AppendCallback done) override {
     bus_->append_batch(std::move(records), std::move(done));
   }
+  [[nodiscard]] Status health() const override { return bus_->health(); }
   Result<std::unique_ptr<Consumer>> subscribe(async::Scheduler& scheduler, ConsumerOptions options) override {
     return bus_->subscribe(scheduler, std::move(options));
   }

@@ -38,6 +38,8 @@ class LocalBus final : public Bus {
     core_->enqueue(std::move(request));
   }
 
+  [[nodiscard]] Status health() const override { return core_->health(); }
+
   Result<std::unique_ptr<Consumer>> subscribe(async::Scheduler& scheduler, ConsumerOptions options) override {
     const std::int32_t partitions = core_->partition_count(options.topic);
     if (partitions == 0) return Error(ErrorCode::not_found, "there is no topic " + options.topic);
@@ -131,7 +133,8 @@ class LocalBus final : public Bus {
     }
     const auto [spec, partition] = left->front();
     left->pop_front();
-    const auto step = core->storage->clean(spec, partition, core->writer.now(), core->options.table_keep, rows_a_step);
+    const Instant now = core->clean_clock.at(core->writer.now(), core->writer.steady_now());
+    const auto step = core->storage->clean(spec, partition, now, core->options.table_keep, rows_a_step);
     if (!step) log::warn("bus_clean_failed", {{"topic", spec.name}, {"error", step.error().message}});
     else if (step->more) left->emplace_back(spec, partition);
     if (step) core->cleaned.add(static_cast<std::uint64_t>(step->removed));

@@ -76,6 +76,7 @@ void LocalCore::commit(std::vector<WriteRequest>& batch) {
   }
   const Status written = placed.empty() && offsets.empty() ? Status() : storage->write(placed, offsets, writer.now());
   (written.ok() ? commits : failed).add();
+  note_write(written);
   if (written.ok()) {
     records.add(placed.size());
     wake_readers(placed);
@@ -100,6 +101,25 @@ void LocalCore::answer(const WriteRequest& request, std::optional<std::size_t> f
     }
     request.done(std::move(positions));
   }
+}
+
+void LocalCore::note_write(const Status& written) {
+  const std::lock_guard lock(health_mutex);
+  if (!written || !last_write) last_write = written;
+}
+
+void LocalCore::note_read(const Status& read) {
+  const std::uint64_t left_out = storage->damaged_records();
+  const bool is_damage = !read && read.error().code == ErrorCode::corrupted;
+  if (!is_damage && left_out == damaged_before) return;
+  const std::lock_guard lock(health_mutex);
+  damaged.add(left_out - std::exchange(damaged_before, left_out));
+  if (is_damage) damage = read;
+}
+
+Status LocalCore::health() const {
+  const std::lock_guard lock(health_mutex);
+  return damage ? last_write : damage;
 }
 
 std::int32_t LocalCore::partition_count(std::string_view topic) const {

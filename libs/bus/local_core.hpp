@@ -12,6 +12,7 @@
 
 #include "bus/groups.hpp"
 #include "bus/local_bus.hpp"
+#include "core/patient_clock.hpp"
 
 namespace fleetward::bus {
 
@@ -31,6 +32,7 @@ struct LocalCore : std::enable_shared_from_this<LocalCore> {
   LocalCore(std::unique_ptr<Storage> s, async::Scheduler& w, async::Scheduler& r, metrics::Registry& m,
             LocalBusOptions o)
       : storage(std::move(s)),
+        clean_clock(w.now(), w.steady_now()),
         writer(w),
         reader(r),
         options(o),
@@ -39,6 +41,8 @@ struct LocalCore : std::enable_shared_from_this<LocalCore> {
         failed(m.counter("fleetward_bus_commits_failed_total", "Transactions of the bus's writer that failed.")),
         throttled(m.counter("fleetward_bus_throttled_total", "Appends refused because the writer's queue was full.")),
         fenced(m.counter("fleetward_bus_fenced_total", "Units of work refused because a newer owner exists.")),
+        damaged(m.counter("fleetward_bus_damaged_records_total",
+                          "Records that were left out when they were read: they are not what was written.")),
         cleaned(m.counter("fleetward_bus_cleaned_total", "Records removed by retention and compaction.")) {}
 
   // ---- writing
@@ -48,6 +52,11 @@ struct LocalCore : std::enable_shared_from_this<LocalCore> {
   void commit(std::vector<WriteRequest>& batch);
   void answer(const WriteRequest& request, std::optional<std::size_t> first, const std::vector<PlacedRecord>& placed,
               const Status& written);
+
+  // ---- health: damage stays until the next start, a failed write until the next good one
+  void note_write(const Status& written);
+  void note_read(const Status& read);
+  [[nodiscard]] Status health() const;
 
   // ---- topics
   std::int32_t partition_count(std::string_view topic) const;
@@ -66,6 +75,7 @@ struct LocalCore : std::enable_shared_from_this<LocalCore> {
   void rebalance_now(const GroupKey& key);
 
   std::unique_ptr<Storage> storage;
+  PatientClock clean_clock;  // the writer's
   async::Scheduler& writer;
   async::Scheduler& reader;
   LocalBusOptions options;
@@ -77,6 +87,10 @@ struct LocalCore : std::enable_shared_from_this<LocalCore> {
   std::map<GroupKey, Group> groups;
   std::multimap<std::string, std::weak_ptr<async::Event>, std::less<>> waiting;
 
+  mutable std::mutex health_mutex;  // taken last
+  Status last_write, damage;
+  std::uint64_t damaged_before = 0;  // the reader's
+
   mutable std::mutex topics_mutex;
   std::map<std::string, TopicSpec, std::less<>> topics;
 
@@ -85,6 +99,7 @@ struct LocalCore : std::enable_shared_from_this<LocalCore> {
   metrics::Counter& failed;
   metrics::Counter& throttled;
   metrics::Counter& fenced;
+  metrics::Counter& damaged;
   metrics::Counter& cleaned;
 };
 
@@ -95,7 +110,11 @@ template <class T>
 async::Task<Result<T>> on_reader(LocalCorePtr core, async::Scheduler& scheduler,
                                  std::function<Result<T>(Storage&)> work) {
   std::function<void(std::function<void(Result<T>)>)> start = [core, work](std::function<void(Result<T>)> done) {
-    core->reader.post([core, work, done] { done(work(*core->storage)); });
+    core->reader.post([core, work, done] {
+      Result<T> out = work(*core->storage);
+      core->note_read(out.ok() ? Status() : Status(out.error()));
+      done(std::move(out));
+    });
   };
   Result<T> result = co_await async::from_callback<Result<T>>(scheduler, start);
   co_return result;

@@ -1,10 +1,16 @@
 #include "bus/sqlite_storage.hpp"
 
 #include <fmt/format.h>
+#include <atomic>
 #include <filesystem>
 #include <mutex>
+#include <set>
 
+#include "bus/log_mark.hpp"
+#include "bus/record_sum.hpp"
 #include "bus/scratch_copy.hpp"
+#include "log/log.hpp"
+#include "sqlite/damage.hpp"
 #include "sqlite/sqlite.hpp"
 
 namespace fleetward::bus {
@@ -13,7 +19,10 @@ namespace {
 using sqlite::Database;
 using sqlite::Statement;
 
-constexpr std::int64_t format_version = 1;
+constexpr std::int64_t format_version = 2;
+constexpr std::uint64_t checked_bytes_max = 256
+                                            << 20;  // of a file over this its pages are not looked at before a start
+constexpr std::size_t damaged_told_max = 1'000;
 
 constexpr std::string_view schema = R"(
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
@@ -23,7 +32,7 @@ CREATE TABLE IF NOT EXISTS ends(topic INTEGER NOT NULL, partition INTEGER NOT NU
   PRIMARY KEY(topic, partition)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS committed(consumer_group TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,
   next_offset INTEGER NOT NULL, PRIMARY KEY(consumer_group, topic, partition)) WITHOUT ROWID;
-INSERT OR IGNORE INTO meta VALUES('format', 1);
+INSERT OR IGNORE INTO meta VALUES('format', 2);
 )";
 
 std::string table_of(std::int64_t topic, std::int32_t partition) { return fmt::format("log_{}_{}", topic, partition); }
@@ -63,9 +72,13 @@ struct Topic {
 
 class SqliteStorage final : public Storage {
  public:
-  SqliteStorage(std::optional<sqlite::FileLock> lock, std::unique_ptr<Connection> writer,
+  SqliteStorage(std::optional<sqlite::FileLock> lock, std::optional<LogMark> mark, std::unique_ptr<Connection> writer,
                 std::unique_ptr<Connection> reader, std::unique_ptr<ScratchCopy> folder = nullptr)
-      : folder_(std::move(folder)), lock_(std::move(lock)), writer_(std::move(writer)), reader_(std::move(reader)) {}
+      : folder_(std::move(folder)),
+        lock_(std::move(lock)),
+        mark_(std::move(mark)),
+        writer_(std::move(writer)),
+        reader_(std::move(reader)) {}
 
   Status load() {
     Connection& c = *reader_;
@@ -89,7 +102,8 @@ class SqliteStorage final : public Storage {
       topics_.emplace(t.spec.name, std::move(t));
     }
     (*s)->reset();
-    return load_ends();
+    if (const Status loaded = load_ends(); !loaded) return loaded;
+    return check_mark();
   }
 
   Status ensure_topic(const TopicSpec& spec) override {
@@ -124,6 +138,7 @@ class SqliteStorage final : public Storage {
     if (!written) return written;
     const std::lock_guard guard(mutex_);
     for (const auto& [where, lane] : lanes) ends_[{std::string(where.first), where.second}] = lane.end;
+    if (mark_) mark_->add(static_cast<std::int64_t>(records.size()));
     return {};
   }
 
@@ -133,21 +148,26 @@ class SqliteStorage final : public Storage {
     if (!t) return t.error();
     const std::lock_guard guard(reader_mutex_);
     auto s = reader_->statement(
-        fmt::format("SELECT offset, append_ms, key, value, headers FROM {} WHERE offset >= ?1 ORDER BY offset LIMIT ?2",
+        fmt::format("SELECT offset, append_ms, key, value, headers, sum FROM {} WHERE offset >= ?1 ORDER BY offset",
                     table_of(t->id, partition)));
     if (!s) return s.error();
     (*s)->bind(1, from);
-    (*s)->bind(2, static_cast<std::int64_t>(records_max));
     const ResetLater reset{**s};
     std::vector<Record> out;
     std::size_t bytes = 0;
-    while (out.empty() || bytes < bytes_max) {
+    const std::uint64_t seed = partition_seed(topic, partition);
+    while (out.size() < records_max && (out.empty() || bytes < bytes_max)) {
       const auto row = (*s)->step();
       if (!row) return row.error();
       if (!*row) break;
       Record r{topic, partition, (*s)->integer(0), instant_from_ms((*s)->integer(1)), (*s)->blob(2), std::nullopt, {}};
       if ((*s)->type(3) != sqlite::ColumnType::null) r.value = (*s)->blob(3);
-      auto headers = Headers::decode((*s)->blob(4));
+      const std::string encoded = (*s)->blob(4);
+      if (record_sum(seed, r.offset, to_ms(r.append_time), r.key, r.value, encoded) != (*s)->integer(5)) {
+        tell_damaged(topic, partition, r.offset);
+        continue;
+      }
+      auto headers = Headers::decode(encoded);
       if (!headers) return headers.error();
       r.headers = std::move(*headers);
       bytes += r.key.size() + (r.value ? r.value->size() : 0);
@@ -155,6 +175,8 @@ class SqliteStorage final : public Storage {
     }
     return out;
   }
+
+  [[nodiscard]] std::uint64_t damaged_records() const override { return damaged_; }
 
   Result<PartitionBounds> bounds(const std::string& topic, std::int32_t partition) override {
     const auto t = find(topic);
@@ -207,6 +229,7 @@ class SqliteStorage final : public Storage {
   // A partition that a transaction writes to: looked up once, since records come by the thousand.
   struct Lane {
     std::int64_t topic_id = 0;
+    std::uint64_t seed = 0;
     std::int64_t end = 0;
     Statement* insert = nullptr;
   };
@@ -217,11 +240,12 @@ class SqliteStorage final : public Storage {
     if (found != lanes.end()) return &found->second;
     const auto t = find(placed.record->topic);
     if (!t) return t.error();
-    auto s =
-        writer_->statement(fmt::format("INSERT INTO {} VALUES(?1, ?2, ?3, ?4, ?5)", table_of(t->id, placed.partition)));
+    auto s = writer_->statement(
+        fmt::format("INSERT INTO {} VALUES(?1, ?2, ?3, ?4, ?5, ?6)", table_of(t->id, placed.partition)));
     if (!s) return s.error();
     const std::lock_guard guard(mutex_);
-    const Lane lane{t->id, ends_[{placed.record->topic, placed.partition}], *s};
+    const Lane lane{t->id, partition_seed(placed.record->topic, placed.partition),
+                    ends_[{placed.record->topic, placed.partition}], *s};
     return &lanes.emplace(std::pair(std::string_view(placed.record->topic), placed.partition), lane).first->second;
   }
 
@@ -267,7 +291,7 @@ class SqliteStorage final : public Storage {
     for (std::int32_t p = 0; p < spec.partitions; ++p) {
       std::string sql = fmt::format(
           "CREATE TABLE {0}(offset INTEGER PRIMARY KEY, append_ms INTEGER NOT NULL, key BLOB NOT NULL, value BLOB, "
-          "headers BLOB NOT NULL); INSERT INTO ends VALUES({1}, {2}, 0);",
+          "headers BLOB NOT NULL, sum INTEGER NOT NULL); INSERT INTO ends VALUES({1}, {2}, 0);",
           table_of(id, p), id, p);
       if (spec.kind == TopicKind::table)
         sql += fmt::format("CREATE INDEX {0}_key ON {0}(key, offset);", table_of(id, p));
@@ -364,6 +388,28 @@ class SqliteStorage final : public Storage {
     return {};
   }
 
+  // A file that is empty says by that what has happened to it.
+  Status check_mark() {
+    std::int64_t records = 0;
+    for (const auto& [where, end] : ends_) records += end;
+    if (!mark_) return {};
+    mark_->begin(records);
+    if (records == 0 || mark_->noted() <= records) return {};
+    return Error(ErrorCode::corrupted, fmt::format("it ends {} records before what it has acknowledged: it was cut "
+                                                   "short, or put back from an older copy",
+                                                   mark_->noted() - records));
+  }
+
+  // Each once, while there is room to remember it. By readers, who hold reader_mutex_.
+  void tell_damaged(const std::string& topic, std::int32_t partition, std::int64_t offset) {
+    if (damaged_known_.size() >= damaged_told_max || !damaged_known_.emplace(topic, partition, offset).second) return;
+    ++damaged_;
+    log::error("record_damaged", {{"topic", topic},
+                                  {"partition", partition},
+                                  {"offset", offset},
+                                  {"advice", "it was left out; stop the server and run fleetward salvage"}});
+  }
+
   Status insert(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now, Lanes& lanes) {
     for (PlacedRecord& placed : records) {
       const OutRecord& r = *placed.record;
@@ -376,6 +422,7 @@ class SqliteStorage final : public Storage {
       s.bind_blob(3, r.key);
       if (r.value) s.bind_blob(4, *r.value);
       s.bind_blob(5, r.headers.encoded());
+      s.bind(6, record_sum((*lane)->seed, placed.offset, to_ms(now), r.key, r.value, r.headers.encoded()));
       if (const Status done = s.run(); !done) return done;
     }
     for (const auto& [where, lane] : lanes) {
@@ -409,11 +456,14 @@ class SqliteStorage final : public Storage {
 
   std::unique_ptr<ScratchCopy> folder_;
   std::optional<sqlite::FileLock> lock_;
-  std::mutex writer_mutex_;  // before mutex_; the bus's writer, and whoever makes topics
+  std::optional<LogMark> mark_;  // the writer's; a copy has none
+  std::mutex writer_mutex_;      // before mutex_; the bus's writer, and whoever makes topics
   std::unique_ptr<Connection> writer_;
   std::map<std::string, std::int64_t> compacted_;  // by table: where the next step of compaction goes on
   std::mutex reader_mutex_;
   std::unique_ptr<Connection> reader_;
+  std::set<std::tuple<std::string, std::int32_t, std::int64_t>> damaged_known_;
+  std::atomic<std::uint64_t> damaged_{0};
   std::mutex mutex_;  // topics_, ends_
   std::map<std::string, Topic> topics_;
   Ends ends_;
@@ -433,12 +483,17 @@ Result<std::unique_ptr<Storage>> open_sqlite_storage(const std::string& path) {
   if (failed) return Error(ErrorCode::unavailable, fmt::format("make the folder of {}: {}", path, failed.message()));
   auto lock = sqlite::FileLock::take(path + ".lock");
   if (!lock) return lock.error();
+  if (const Status whole = sqlite::check_whole(path, checked_bytes_max); !whole)
+    return whole.error().with_context(path);
+  auto mark = LogMark::open(path + ".mark");
+  if (!mark) return mark.error();
   auto writer = connect(path, Database::Mode::read_write_create);
   if (!writer) return writer.error();
   if (const Status made = (*writer)->db().execute(schema); !made) return made.error().with_context(path);
   auto reader = connect(path, Database::Mode::read_only);
   if (!reader) return reader.error();
-  auto storage = std::make_unique<SqliteStorage>(std::move(*lock), std::move(*writer), std::move(*reader));
+  auto storage =
+      std::make_unique<SqliteStorage>(std::move(*lock), std::move(*mark), std::move(*writer), std::move(*reader));
   if (const Status loaded = storage->load(); !loaded) return loaded.error().with_context(path);
   return std::unique_ptr<Storage>(std::move(storage));
 }
@@ -449,7 +504,8 @@ Result<std::unique_ptr<Storage>> open_sqlite_storage_read_only(const std::string
   auto reader = connect(*folder ? (*folder)->file() : path,
                         *folder ? Database::Mode::read_write_create : Database::Mode::immutable);
   if (!reader) return reader.error();
-  auto storage = std::make_unique<SqliteStorage>(std::nullopt, nullptr, std::move(*reader), std::move(*folder));
+  auto storage =
+      std::make_unique<SqliteStorage>(std::nullopt, std::nullopt, nullptr, std::move(*reader), std::move(*folder));
   if (const Status loaded = storage->load(); !loaded) return loaded.error().with_context(path);
   return std::unique_ptr<Storage>(std::move(storage));
 }

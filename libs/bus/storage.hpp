@@ -45,12 +45,15 @@ class Storage {
   virtual Result<std::vector<TopicSpec>> topics() = 0;
   // All records and offsets in one transaction that is durable when this returns good; nothing of it otherwise.
   virtual Status write(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now) = 0;
+  // A record that is damaged is left out, told and counted: what is whole is served.
   // Records from `from` on, at most `records_max` and (after the first) `bytes_max` bytes.
   virtual Result<std::vector<Record>> read(const std::string& topic, std::int32_t partition, std::int64_t from,
                                            std::size_t records_max, std::size_t bytes_max) = 0;
   virtual Result<PartitionBounds> bounds(const std::string& topic, std::int32_t partition) = 0;
   virtual Result<std::optional<std::int64_t>> committed(const std::string& group, const std::string& topic,
                                                         std::int32_t partition) = 0;
+  // How many records were passed over by read(), because they are not what was written. Thread-safe.
+  [[nodiscard]] virtual std::uint64_t damaged_records() const { return 0; }
   // A step of retention or compaction that looks at no more than `rows_max` rows. Of a log the oldest records go, as
   // far as they are all past the topic's retention; of a table (records younger than `keep` stay) what a newer record
   // of its key replaces, and a tombstone once nothing older of its key is left that could come back. On the writer.

@@ -23,7 +23,7 @@ Error error_of(sqlite3* db, int code) {
       return Error(ErrorCode::unavailable, message);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return Error(ErrorCode::corrupted, message + ": restore the file from a backup, or move it away to start anew");
+      return Error(ErrorCode::corrupted, message + ": the file is damaged, `fleetward doctor` says what to do");
     case SQLITE_CONSTRAINT: {
       const bool unique = code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY;
       return Error(unique ? ErrorCode::already_exists : ErrorCode::failed_precondition, message);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "log/log.hpp"
+#include "sqlite/damage.hpp"
 #include "sqlite/sqlite.hpp"
 
 namespace fleetward::store {
@@ -13,7 +14,9 @@ namespace {
 using sqlite::Database;
 using sqlite::Statement;
 
-constexpr std::size_t statements_max = 500;  // SQL texts are our own constants: far fewer
+constexpr std::uint64_t checked_bytes_max = 256
+                                            << 20;  // of a file over this its pages are not looked at before a start
+constexpr std::size_t statements_max = 500;         // SQL texts are our own constants: far fewer
 
 // Who listens to which channel. Shared with the listeners, so that either may go first.
 struct Channels {
@@ -148,14 +151,17 @@ class SqliteTransaction final : public Transaction {
     auto statement = session_.prepared(sql, params);
     if (!statement) return statement.error();
     if (const Status done = (*statement)->run(); !done) return done.error();
+    has_written_ = true;
     return session_.db().changes();
   }
 
   void notify(std::string_view channel) override { channels_.emplace(channel); }
   [[nodiscard]] const std::set<std::string>& channels() const { return channels_; }
+  [[nodiscard]] bool has_written() const { return has_written_; }
 
  private:
   Session& session_;
+  bool has_written_ = false;
   std::set<std::string> channels_;
 };
 
@@ -180,6 +186,11 @@ class SqliteStore final : public Store {
     return std::make_unique<SqliteListener>(channels_, scheduler, std::move(channel));
   }
 
+  [[nodiscard]] Status health() const override {
+    const std::lock_guard lock(health_mutex_);
+    return health_;
+  }
+
   void run(std::function<Status(Transaction&)> work, std::function<void(Status)> done) override {
     if (waiting_.fetch_add(1) >= work_max_) {
       waiting_.fetch_sub(1);
@@ -196,10 +207,14 @@ class SqliteStore final : public Store {
 
  private:
   Status run_now(const std::function<Status(Transaction&)>& work) {
-    if (const Status begun = session_.db().execute("BEGIN IMMEDIATE"); !begun) return begun;
+    if (const Status begun = session_.db().execute("BEGIN IMMEDIATE"); !begun) {
+      note(begun, false);
+      return begun;
+    }
     SqliteTransaction transaction(session_);
     Status status = work(transaction);
     if (status.ok()) status = session_.db().execute("COMMIT");
+    note(status, transaction.has_written());
     if (!status) {
       rollbacks_.add();
       // After a failure of the disk SQLite may have rolled back by itself: then there is nothing left to undo.
@@ -210,6 +225,17 @@ class SqliteStore final : public Store {
     commits_.add();
     channels_->notify(transaction.channels());
     return {};
+  }
+
+  // Damage stays until the next start; a full disk, until a transaction has written again.
+  void note(const Status& status, bool has_written) {
+    const std::lock_guard lock(health_mutex_);
+    const bool is_damaged = !health_ && health_.error().code == ErrorCode::corrupted;
+    if (is_damaged) return;
+    if (status.ok() && has_written) health_ = {};
+    const bool concerns_file =
+        !status && (status.error().code == ErrorCode::unavailable || status.error().code == ErrorCode::corrupted);
+    if (concerns_file) health_ = status;
   }
 
   Status migrate_now(const std::vector<Migration>& migrations) {
@@ -251,6 +277,8 @@ class SqliteStore final : public Store {
   std::shared_ptr<Channels> channels_;
   std::size_t work_max_;
   std::atomic<std::size_t> waiting_{0};
+  mutable std::mutex health_mutex_;
+  Status health_;
   metrics::Counter& commits_;
   metrics::Counter& rollbacks_;
   metrics::Counter& throttled_;
@@ -268,6 +296,7 @@ class FileStore final : public Store {
   std::unique_ptr<Listener> listen(async::Scheduler& scheduler, std::string channel) override {
     return store_.listen(scheduler, std::move(channel));
   }
+  [[nodiscard]] Status health() const override { return store_.health(); }
   void run(std::function<Status(Transaction&)> work, std::function<void(Status)> done) override {
     store_.run(std::move(work), std::move(done));
   }
@@ -294,6 +323,8 @@ Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path, metric
   if (failed) return Error(ErrorCode::unavailable, fmt::format("make the folder of {}: {}", path, failed.message()));
   auto lock = sqlite::FileLock::take(path + ".lock");
   if (!lock) return lock.error();
+  if (const Status whole = sqlite::check_whole(path, checked_bytes_max); !whole)
+    return whole.error().with_context(path);
   auto db = Database::open(path, Database::Mode::read_write_create);
   if (!db) return db.error();
   return std::unique_ptr<Store>(std::make_unique<FileStore>(std::move(*lock), std::move(*db), metrics, work_max));

@@ -81,6 +81,9 @@ class Store {
 
   virtual std::unique_ptr<Listener> listen(async::Scheduler& scheduler, std::string channel) = 0;
 
+  // Why it does not serve: since the last transaction that wrote, one has failed for the file's sake. Thread-safe.
+  [[nodiscard]] virtual Status health() const { return {}; }
+
   // `work` on a store thread in one transaction; `done` with the result of the commit, on that thread.
   virtual void run(std::function<Status(Transaction&)> work, std::function<void(Status)> done) = 0;
 };

@@ -14,6 +14,7 @@
 #include "log/log.hpp"
 #include "runtime/signals.hpp"
 #include "services/fleetward/commands.hpp"
+#include "services/fleetward/descriptors.hpp"
 #include "services/fleetward/playbook_watch.hpp"
 #include "services/fleetward/process.hpp"
 #include "services/fleetward/tls_watch.hpp"
@@ -22,6 +23,7 @@ namespace fleetward::program {
 namespace {
 
 constexpr Millis look_at_files_every{2'000};
+constexpr std::size_t descriptors_beside = 2'048;  // that are not devices: files, the other listeners, probes, pages
 
 std::vector<std::string> role_names() {
   std::vector<std::string> names;
@@ -63,6 +65,7 @@ int serve(Process& process, runtime::Signals& signals, PlaybookWatch& playbook, 
   while (true) {
     process.set_playbook_stale(playbook.is_stale());
     process.set_tls_facts(tls.not_after(), tls.is_stale());
+    process.show_descriptors();
     const int signal = signals.wait_for(look_at_files_every);
     const bool is_asked = signal == SIGHUP && !on_terminal;
     if (signal >= 0 && !is_asked) return signal;
@@ -94,6 +97,15 @@ ExitCode run_run(Invocation& invocation) {
   configure_log(settings.log);
   if (const std::vector<std::string> faults = fault::armed(); !faults.empty()) {
     log::warn("fault_points_armed", {{"names", fmt::format("{}", fmt::join(faults, ", "))}});
+  }
+  const std::size_t descriptors = raise_descriptor_limit();
+  if (const auto devices = static_cast<std::size_t>(settings.gateway.connections_max);
+      descriptors < devices + descriptors_beside) {
+    log::warn(
+        "descriptors_scarce",
+        {{"limit", descriptors},
+         {"connections_max", devices},
+         {"advice", "raise the limit of open files (LimitNOFILE=, ulimit -n), or lower gateway.connections_max"}});
   }
   umask(077);  // log and store hold what nobody else may read, whoever owns the folder
   runtime::Signals signals;

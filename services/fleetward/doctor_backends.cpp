@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include "bus/salvage.hpp"
 #include "core/text.hpp"
 #include "fleet/cloud_event.hpp"
 #include "fleet/topics.hpp"
@@ -43,8 +44,9 @@ Result<std::string> text(Database& db, std::string_view sql) {
 }
 
 const char* restore_advice(std::string_view what) {
-  return what == "store" ? "stop the server and put DATA_DIR/store back from a backup; keep the damaged file"
-                         : "stop the server and put DATA_DIR/bus back from a backup; keep the damaged file";
+  return what == "store"
+             ? "stop the server and put DATA_DIR/store back from a backup; keep the damaged file"
+             : "stop the server and put DATA_DIR/bus back from a backup; or `fleetward salvage` keeps what is whole";
 }
 
 // Opened, and whole. Nothing when it is not: then it was told.
@@ -77,6 +79,14 @@ std::optional<Database> open_whole(const std::string& what, const std::string& p
   }
   findings.ok(what, fmt::format("whole, {} KiB", size_of(path) / 1024));
   return std::move(*db);
+}
+
+// Each record against its sum, and the end against what was acknowledged. Beside a running server the end moves.
+void examine_records(const std::string& path, bool is_running, Findings& findings) {
+  if (size_of(path) > whole_check_bytes_max) return;
+  const Status whole = bus::examine_log(path, is_running);
+  if (whole) return findings.ok("records", "each is what was written");
+  findings.fail("records", printable(whole.error().message), restore_advice("log"));
 }
 
 void examine_schema(Database& store, Findings& findings) {
@@ -221,6 +231,7 @@ void examine_backends(const Settings& settings, bool is_running, Instant now, Fi
     examine_authorities(*store, now, findings);
   }
   std::optional<Database> bus = open_whole("log", bus_path(folder), is_running, findings);
+  if (bus) examine_records(bus_path(folder), is_running, findings);
   if (bus) examine_topics(*bus, settings, findings);
   // What is there but cannot be read says nothing of the other.
   if ((store || !file_exists(store_path(folder))) && (bus || !file_exists(bus_path(folder)))) {

@@ -29,6 +29,9 @@ std::string store_path(const std::string& data_dir);
 Result<std::unique_ptr<store::Store>> open_store(const InstallationSettings& settings, metrics::Registry& metrics);
 Result<Backends> open_backends(const InstallationSettings& settings, metrics::Registry& metrics);
 
+// The topics of an installation with so many partitions of devices.
+std::vector<bus::TopicSpec> topic_specs(std::int64_t partitions);
+
 // failed_precondition when the store is empty but the log holds what a store has decided: store.db was lost, and going
 // on would make a new fleet beside devices that are held. Waits for both backends; not from their threads or
 // `scheduler`'s.
@@ -41,5 +44,7 @@ Error lost_log();
 // Into the outbox, before its relay runs: the registry's fact of every thing, which only the log had. (The relay writes
 // rules, holds and certificates again by itself.) A crash in between leaves the log lost. Waits.
 Status tell_lost_log(Backends& backends, Instant now);
+// Of it, what a log with holes needs: the registry's facts.
+Status tell_things_again(store::Store& store, Instant now);
 
 }  // namespace fleetward::program

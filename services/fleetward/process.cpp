@@ -18,6 +18,15 @@ Process::Process(const Settings& settings)
 // backends: the order of the members, backwards.
 Process::~Process() { operations_.stop(Millis(0)); }
 
+// They run already; who looks at readiness hears of a full disk and of damage by them.
+void Process::add_backends() {
+  const auto add = [this](std::string name, std::function<Status()> health) {
+    modules_.add({.name = std::move(name), .start = [] { return Status(); }, .ready = std::move(health)});
+  };
+  add("store", [this] { return backends_.store->health(); });
+  add("log", [this] { return backends_.bus->health(); });
+}
+
 void Process::add_relay() {
   const auto relay =
       std::make_shared<repository::OutboxRelay>(*backends_.store, *backends_.bus, control_loop_, metrics_,
@@ -66,6 +75,7 @@ Status Process::start(const std::vector<std::string>& roles, StartOptions option
   if (const Status whole = check_pair(options); !whole) return whole;
   // After the backends: a second process on this folder hears of the first one, not of its ports.
   if (const Status free = await_ports(listen_places(settings_, roles), options.ports_limit); !free) return free;
+  add_backends();
   add_relay();
   if (const Status added = add_roles(roles); !added) return added;
   // Before the roles: who looks sees what is being waited for.

@@ -18,6 +18,7 @@
 #include "repository/outbox_relay.hpp"
 #include "runtime/module.hpp"
 #include "runtime/operations.hpp"
+#include "services/fleetward/descriptors.hpp"
 #include "services/fleetward/embedded.hpp"
 #include "services/fleetward/settings.hpp"
 
@@ -77,11 +78,13 @@ class Process {
   Status set_tls(const net::TlsMaterial& material);
   // For alarms: when the certificate in force expires; the files hold something else than what is in force.
   void set_tls_facts(std::optional<Instant> not_after, bool stale);
+  void show_descriptors() { program::show_descriptors(metrics_); }
 
  private:
   // Both files are of one installation, or it was accepted that one was lost.
   Status check_pair(const StartOptions& options);
   Status add_roles(const std::vector<std::string>& roles);
+  void add_backends();
   void add_relay();
 
   const Settings& settings_;

@@ -1,0 +1,48 @@
+#include "bus/record_sum.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+namespace fleetward::bus {
+namespace {
+
+std::int64_t sum_of(std::string_view key, std::optional<std::string_view> value, std::string_view headers) {
+  return record_sum(partition_seed("devices", 3), 7, 1'700'000'000'000, key, value, headers);
+}
+
+TEST(RecordSum, IsPartOfTheFormat) {
+  EXPECT_EQ(sum_of("cam-1", "{\"a\":1}", "kind"), sum_of("cam-1", "{\"a\":1}", "kind"));
+  EXPECT_EQ(partition_seed("devices", 3), 10'979'048'072'400'351'842U)
+      << "a file that is there would be taken for damaged";
+}
+
+TEST(RecordSum, TellsEveryFlippedBit) {
+  const std::string value = "a value of a record, longer than the steps of sixteen bytes that it is summed in";
+  const std::int64_t whole = sum_of("k", value, "h");
+  for (std::size_t bit = 0; bit < value.size() * 8; ++bit) {
+    std::string other = value;
+    other[bit / 8] = static_cast<char>(other[bit / 8] ^ (1 << bit % 8));
+    EXPECT_NE(sum_of("k", other, "h"), whole) << "bit " << bit;
+  }
+}
+
+TEST(RecordSum, TellsTheFieldsAndThePlaceApart) {
+  const std::uint64_t seed = partition_seed("devices", 0);
+  const std::set<std::int64_t> sums = {sum_of("ab", "c", "d"),
+                                       sum_of("a", "bc", "d"),
+                                       sum_of("ab", "", "cd"),
+                                       sum_of("ab", "cd", ""),
+                                       sum_of("ab", {}, "cd"),
+                                       record_sum(seed, 0, 0, "", "", ""),
+                                       record_sum(seed, 1, 0, "", "", ""),
+                                       record_sum(seed, 0, 1, "", "", ""),
+                                       record_sum(seed, 0, 0, "", std::nullopt, ""),
+                                       record_sum(partition_seed("devices", 1), 0, 0, "", "", ""),
+                                       record_sum(partition_seed("device", 0), 0, 0, "", "", "")};
+  EXPECT_EQ(sums.size(), 11U);
+}
+
+}  // namespace
+}  // namespace fleetward::bus
