@@ -9,6 +9,8 @@
 #include "bus/log_mark.hpp"
 #include "bus/record_sum.hpp"
 #include "bus/scratch_copy.hpp"
+#include "bus/sqlite_cleaning.hpp"
+#include "bus/sqlite_connection.hpp"
 #include "log/log.hpp"
 #include "sqlite/damage.hpp"
 #include "sqlite/sqlite.hpp"
@@ -36,34 +38,6 @@ INSERT OR IGNORE INTO meta VALUES('format', 2);
 )";
 
 std::string table_of(std::int64_t topic, std::int32_t partition) { return fmt::format("log_{}_{}", topic, partition); }
-
-// One connection with its prepared statements by partition.
-class Connection {
- public:
-  explicit Connection(Database db) : db_(std::move(db)) {}
-
-  Result<Statement*> statement(const std::string& sql) {
-    auto found = statements_.find(sql);
-    if (found == statements_.end()) {
-      auto made = db_.prepare(sql);
-      if (!made) return made.error();
-      found = statements_.emplace(sql, std::move(*made)).first;
-    }
-    found->second.reset();
-    return &found->second;
-  }
-  Database& db() { return db_; }
-
- private:
-  Database db_;
-  std::map<std::string, Statement> statements_;
-};
-
-// A statement that is not reset holds its snapshot, and the write-ahead log could not be emptied.
-struct ResetLater {
-  Statement& statement;
-  ~ResetLater() { statement.reset(); }
-};
 
 struct Topic {
   std::int64_t id = 0;
@@ -115,7 +89,7 @@ class SqliteStorage final : public Storage {
     }
     if (!writer_) return Error(ErrorCode::unsupported, "the bus file is open for reading only");
     std::int64_t id = 0;
-    const Status made = in_transaction([&] { return make_tables(spec, id); });
+    const Status made = writer_->in_transaction([&] { return make_tables(spec, id); });
     if (!made) return made.error().with_context("make topic " + spec.name);
     const std::lock_guard guard(mutex_);
     for (std::int32_t p = 0; p < spec.partitions; ++p) ends_[{spec.name, p}] = 0;
@@ -134,7 +108,7 @@ class SqliteStorage final : public Storage {
     if (!writer_) return Error(ErrorCode::unsupported, "the bus file is open for reading only");
     const std::lock_guard writing(writer_mutex_);
     Lanes lanes;
-    const Status written = in_transaction([&] { return insert(records, offsets, now, lanes); });
+    const Status written = writer_->in_transaction([&] { return insert(records, offsets, now, lanes); });
     if (!written) return written;
     const std::lock_guard guard(mutex_);
     for (const auto& [where, lane] : lanes) ends_[{std::string(where.first), where.second}] = lane.end;
@@ -218,9 +192,9 @@ class SqliteStorage final : public Storage {
     if (!t) return t.error();
     const std::lock_guard writing(writer_mutex_);
     const std::string table = table_of(t->id, partition);
-    if (spec.kind == TopicKind::table) return compact(table, now - keep, rows_max);
+    if (spec.kind == TopicKind::table) return compact(*writer_, table, compacted_[table], now - keep, rows_max);
     if (spec.retention <= Millis(0)) return CleanStep{};
-    return expire(table, now - spec.retention, rows_max);
+    return expire(*writer_, table, now - spec.retention, rows_max);
   }
 
  private:
@@ -264,18 +238,6 @@ class SqliteStorage final : public Storage {
     return {};
   }
 
-  // On the writer's connection, all of `work` or nothing.
-  template <class Work>
-  Status in_transaction(const Work& work) {
-    if (const Status begun = writer_->db().execute("BEGIN IMMEDIATE"); !begun) return begun;
-    Status done = work();
-    if (done.ok()) done = writer_->db().execute("COMMIT");
-    if (done.ok()) return done;
-    const Status undone = writer_->db().execute("ROLLBACK");  // fails when SQLite has rolled back by itself
-    if (!undone && undone.error().code != ErrorCode::internal) return undone;
-    return done;
-  }
-
   Status make_tables(const TopicSpec& spec, std::int64_t& id) {
     auto s = writer_->statement(
         "INSERT INTO topics(name, partitions, kind, retention_ms) VALUES(?1, ?2, ?3, ?4) RETURNING id");
@@ -298,78 +260,6 @@ class SqliteStorage final : public Storage {
       if (const Status made = writer_->db().execute(sql); !made) return made;
     }
     return {};
-  }
-
-  // The oldest rows, as long as each is older than `before`: the table has no index on time and needs none.
-  Result<CleanStep> expire(const std::string& table, Instant before, std::size_t rows_max) {
-    CleanStep step;
-    std::int64_t last = -1;
-    {
-      auto s = writer_->statement(fmt::format("SELECT offset, append_ms FROM {} ORDER BY offset LIMIT ?1", table));
-      if (!s) return s.error();
-      const ResetLater reset{**s};
-      (*s)->bind(1, static_cast<std::int64_t>(rows_max));
-      for (;;) {
-        const auto row = (*s)->step();
-        if (!row) return row.error();
-        if (!*row || (*s)->integer(1) >= to_ms(before)) break;
-        last = (*s)->integer(0);
-        ++step.removed;
-      }
-    }
-    if (step.removed == 0) return step;
-    auto s = writer_->statement(fmt::format("DELETE FROM {} WHERE offset <= ?1", table));
-    if (!s) return s.error();
-    (*s)->bind(1, last);
-    if (const Status done = (*s)->run(); !done) return done.error();
-    step.more = static_cast<std::size_t>(step.removed) == rows_max;
-    return step;
-  }
-
-  // Walks the table from the last step's end on; at the first row that is too young it starts over with the next pass.
-  Result<CleanStep> compact(const std::string& table, Instant before, std::size_t rows_max) {
-    std::int64_t& cursor = compacted_[table];
-    std::vector<std::int64_t> doomed;
-    CleanStep step;
-    {
-      auto s =
-          writer_->statement(fmt::format("SELECT o.offset, o.append_ms, o.value IS NULL, "
-                                         "EXISTS(SELECT 1 FROM {0} n WHERE n.key = o.key AND n.offset > o.offset), "
-                                         "EXISTS(SELECT 1 FROM {0} n WHERE n.key = o.key AND n.offset < o.offset) "
-                                         "FROM {0} o WHERE o.offset >= ?1 ORDER BY o.offset LIMIT ?2",
-                                         table));
-      if (!s) return s.error();
-      const ResetLater reset{**s};
-      (*s)->bind(1, cursor);
-      (*s)->bind(2, static_cast<std::int64_t>(rows_max));
-      std::size_t looked_at = 0;
-      for (;;) {
-        const auto row = (*s)->step();
-        if (!row) return row.error();
-        if (!*row || (*s)->integer(1) >= to_ms(before)) break;
-        ++looked_at;
-        const std::int64_t offset = (*s)->integer(0);
-        const bool replaced = (*s)->integer(3) != 0;
-        const bool last_word = (*s)->integer(2) != 0 && (*s)->integer(4) == 0;
-        if (replaced || last_word) doomed.push_back(offset);
-        cursor = offset + 1;
-      }
-      step.more = looked_at == rows_max;
-    }
-    if (!step.more) cursor = 0;
-    if (doomed.empty()) return step;
-    const Status removed = in_transaction([&]() -> Status {
-      auto s = writer_->statement(fmt::format("DELETE FROM {} WHERE offset = ?1", table));
-      if (!s) return s.error();
-      for (const std::int64_t offset : doomed) {
-        (*s)->bind(1, offset);
-        if (const Status done = (*s)->run(); !done) return done;
-      }
-      return {};
-    });
-    if (!removed) return removed.error();
-    step.removed = static_cast<std::int64_t>(doomed.size());
-    return step;
   }
 
   Status load_ends() {

@@ -78,15 +78,14 @@ Result<Webhook> Webhook::open(WebhookConfig config) {
 
 async::Task<WebhookOutcome> Webhook::post(async::Scheduler& scheduler, WebhookMessage message, Millis limit) const {
   const std::int64_t seconds = to_ms(scheduler.now()) / 1000;
-  http::ClientRequest request{
-      "POST",
-      {},
-      {{"Content-Type", "application/json"},
-       {"User-Agent", "Fleetward"},
-       {"webhook-id", message.id},
-       {"webhook-timestamp", std::to_string(seconds)},
-       {"webhook-signature", webhook_signatures(secrets_, message.id, seconds, message.body)}},
-      std::move(message.body)};
+  http::ClientRequest request{"POST",
+                              {},
+                              {{"Content-Type", "application/json"},
+                               {"User-Agent", "Fleetward"},
+                               {"webhook-id", message.id},
+                               {"webhook-timestamp", std::to_string(seconds)},
+                               {"webhook-signature", webhook_signatures(secrets_, message.id, seconds, message.body)}},
+                              std::move(message.body)};
   http::ParserLimits limits = http::ClientOptions().limits;
   limits.body_bytes_max = answer_bytes_max;
   const Result<http::Response> response = co_await place_.request(scheduler, std::move(request), limits, limit);
