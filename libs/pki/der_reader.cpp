@@ -47,6 +47,15 @@ bool is_integer(ByteView content) {
   return !is_padded;
 }
 
+bool is_oid(ByteView content) {
+  bool is_begin = true;
+  for (const std::uint8_t octet : content) {
+    if (is_begin && octet == 0x80) return false;
+    is_begin = octet < 0x80;
+  }
+  return is_begin && !content.empty();
+}
+
 std::optional<Instant> time_of(const Element& element) {
   const bool is_short = element.tag == utc_time;
   const ByteView text = element.content;
@@ -73,7 +82,7 @@ std::optional<Extension> take_extension(Reader& list) {
   Reader r(whole->content);
   Extension extension;
   const auto oid = r.take(oid_tag);
-  if (!oid || oid->content.empty()) return std::nullopt;
+  if (!oid || !is_oid(oid->content)) return std::nullopt;
   extension.oid = oid->content;
   if (const auto critical = r.take(boolean_tag)) {
     const auto is_critical = boolean_of(critical->content);

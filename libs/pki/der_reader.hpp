@@ -37,6 +37,8 @@ class Reader {
 // second and in UTC; none when they are not so.
 std::optional<bool> boolean_of(ByteView content);
 bool is_integer(ByteView content);
+// OBJECT IDENTIFIER: each number ended, none begun with a zero.
+bool is_oid(ByteView content);
 std::optional<Instant> time_of(const Element& element);
 
 struct Extension {

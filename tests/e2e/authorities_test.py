@@ -269,3 +269,21 @@ def test_it_holds_over_a_new_start(installation, tmp_path):
     wait_for("the other's refusal", lambda: publish(server, "kept-2", report(1), check=False).returncode != 0)
     assert json.loads(server.cli("authorities", "list", "-o", "json").stdout) == []
     assert server.stop() == 0
+
+
+def test_a_crash_in_the_midst_of_a_list_is_made_good(installation, tmp_path):
+    server = installation().start(faults="pki.in_the_midst_of_a_feed")
+    ca = OwnCa(tmp_path / "ca")
+    certificates = [ca.issue("mid-1", server.devices), ca.issue("mid-2", server.devices)]
+    server.cli("authorities", "register", ca.certificate, "--crl", "ca.crl")
+    assert import_things(server, tmp_path, *certificates).returncode == 0
+    connects(server, "mid-1")
+    ca.revoke("mid-1")
+    ca.publish_crl(crl_file(server, "ca.crl"))
+    assert server.wait_dead() != 0
+    server.start()
+    wait_for("the rest of it", lambda: shown(server, ca)["crl"]["applied"])
+    assert shown(server, ca)["stoppedCertificates"] == 1
+    connects(server, "mid-2")
+    wait_for("its refusal", lambda: publish(server, "mid-1", report(1), check=False).returncode != 0)
+    assert server.stop() == 0
