@@ -305,7 +305,10 @@ bool Server::stop(Millis limit) {
     for (const auto& connection : connections) connection->stop_when_idle();
   });
   state_->scope.request_stop();
-  return state_->scope.join(limit);
+  const bool all_ended = state_->scope.join(limit);
+  // Who does not read its answer holds itself from now on, by its socket, and is not to hold all of this.
+  async::run_on(state_->scheduler, [this] { state_->connections.clear(); });
+  return all_ended;
 }
 
 }  // namespace fleetward::http

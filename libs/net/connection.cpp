@@ -228,6 +228,12 @@ void SocketConnection::on_turn() {
   update_interest();
 }
 
+void SocketConnection::on_shutdown() {
+  state_ = State::ended;
+  const Callbacks callbacks = std::exchange(callbacks_, {});
+  if (tls_) tls_->set_verify({});
+}
+
 void SocketConnection::flush() {
   while (fd_ >= 0 && queued() > 0 && !socket_full_) {
     const ssize_t n = ::send(fd_, out_.data() + out_sent_, queued(), MSG_NOSIGNAL);

@@ -23,6 +23,7 @@ class SocketConnection final : public Connection, public Poller::Client {
 
   void on_ready(std::uint32_t events) override;
   void on_turn() override;
+  void on_shutdown() override;
 
   void set_callbacks(Callbacks callbacks) override;
   void write(ByteView bytes) override;

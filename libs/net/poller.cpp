@@ -23,6 +23,7 @@ Poller& Poller::of(const async::Executor& executor) {
 void Poller::shutdown() {
   soon_.clear();
   const auto clients = std::exchange(clients_, {});  // their ends may still remove()
+  for (const auto& [client, held] : clients) client->on_shutdown();
   boost::system::error_code ignored;
   epoll_.close(ignored);
 }

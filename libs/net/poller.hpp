@@ -28,6 +28,8 @@ class Poller final : public boost::asio::execution_context::service {
     virtual void on_ready(std::uint32_t events) = 0;
     // As asked for by call_soon().
     virtual void on_turn() = 0;
+    // The scheduler ends, and nothing is told any more: lets go of who may hold it in turn.
+    virtual void on_shutdown() = 0;
   };
 
   static boost::asio::execution_context::id id;

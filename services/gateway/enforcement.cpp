@@ -62,7 +62,8 @@ void Gateway::State::enforce(const fleet::AccessRecord& record) {
   if (event.level || access_follower->caught_up()) say_when_kept(std::move(event));
 }
 
-void Gateway::State::cut(const std::shared_ptr<DeviceConnection>& session, std::string_view words) {
+// By value: the table of sessions, which it leaves, may hold the last other one.
+void Gateway::State::cut(std::shared_ptr<DeviceConnection> session, std::string_view words) {
   counters.sessions_cut.add();
   log::info("session_cut", {{"thing", session->thing()}});
   sessions.erase(session->thing());
@@ -94,8 +95,7 @@ void Gateway::State::on_certificate(const bus::Record& record) {
   if (admission != access::Admission::admitted) cut_for_certificate(live->second, admission);
 }
 
-void Gateway::State::cut_for_certificate(const std::shared_ptr<DeviceConnection>& session,
-                                         access::Admission admission) {
+void Gateway::State::cut_for_certificate(std::shared_ptr<DeviceConnection> session, access::Admission admission) {
   fleet::EnforcementEvent event;
   event.thing = session->thing();
   event.thing_id = session->thing_id();

@@ -52,7 +52,7 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   void on_certificate(const bus::Record& record);
   void on_rules(const bus::Record& record);
   void enforce(const fleet::AccessRecord& record);
-  void cut(const std::shared_ptr<DeviceConnection>& session, std::string_view words);
+  void cut(std::shared_ptr<DeviceConnection> session, std::string_view words);
   // Told on the bus at once; of a block only after it is on our disk (flush_events).
   void say(fleet::EnforcementEvent event);
   void say_when_kept(fleet::EnforcementEvent event);
@@ -60,7 +60,7 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   void say_refused(const std::string& thing, const std::string& thing_id, std::string_view reason,
                    const std::string& certificate, int code, const std::string& address);
 
-  void cut_for_certificate(const std::shared_ptr<DeviceConnection>& session, access::Admission admission);
+  void cut_for_certificate(std::shared_ptr<DeviceConnection> session, access::Admission admission);
 
   // ---- authorities.cpp
   void on_authority(const fleet::AuthorityRecord& authority);
