@@ -252,6 +252,7 @@ TEST_F(HttpTest, ConnectionsThatAskNothingGiveWay) {
   });
   for (int i = 0; i < 2'000 && closed < 10; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_EQ(closed, 10);
+  async::run_on(loop_, [&] { silent.clear(); });
 }
 
 class DrainTest : public HttpTest {};
@@ -330,6 +331,7 @@ TEST_F(HttpTest, AnswersThatWaitForSlowReadersAreBounded) {
   EXPECT_EQ(ask({"GET", url("/large")})->status, 503);
   async::run_on(loop_, [&] {
     for (auto& c : lazy) c->abort();
+    lazy.clear();
   });
 }
 
