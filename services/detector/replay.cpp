@@ -102,9 +102,9 @@ async::Task<void> keep_result(async::Task<Status> work, std::shared_ptr<std::pro
 template <class Work>
 Result<std::vector<TextById>> run_on_file(const std::string& path) {
   metrics::Registry metrics;
+  async::LoopThread loop("replay");  // outlives the bus, whose threads post to it
   auto bus = bus::open_embedded_bus_read_only(path, metrics);
   if (!bus) return bus.error();
-  async::LoopThread loop("replay");
   Work work;
   auto promised = std::make_shared<std::promise<Status>>();
   std::future<Status> done = promised->get_future();
