@@ -117,7 +117,7 @@ def bytes_per_idle(server, folder, connections):
     before = server.resident_bytes()
     client = load("idle", server, folder, connections)
     line_of(client, "connected")
-    time.sleep(2)  # buffers of the handshakes are given back
+    time.sleep(3)  # what was of use for the handshakes is given back
     after = server.resident_bytes()
     client.stdin.close()
     client.wait(timeout=120)

@@ -2,15 +2,21 @@
 which timers run, are left as they are."""
 import os
 import struct
+import time
 
 from harness import ROOT, run
 
 
+def clock_of_1970(folder):
+    """The environment of a process that was started back then."""
+    return FakedClock(folder, 86_400 - int(time.time())).env()
+
+
 class FakedClock:
-    def __init__(self, folder):
+    def __init__(self, folder, seconds=0):
         self.library, self.file = folder / "wall_clock.so", folder / "clock-offset"
         run("clang-16", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", self.library, ROOT / "tests" / "wall_clock.c")
-        self.file.write_bytes(struct.pack("=q", 0))
+        self.file.write_bytes(struct.pack("=q", seconds))
 
     def env(self):
         return {"LD_PRELOAD": str(self.library), "WALL_CLOCK_OFFSET": str(self.file)}

@@ -14,6 +14,7 @@ namespace fleetward::net {
 namespace {
 
 constexpr std::size_t small_buffer = 64;
+constexpr Millis forget_peer_after{250};
 
 std::string system_error(int code) { return std::generic_category().message(code); }
 
@@ -114,9 +115,18 @@ void SocketConnection::opened(const TlsInfo& info) {
   if (state_ != State::handshaking) return;  // given up meanwhile
   scheduler_.cancel(timer_);
   timer_ = async::no_timer;
+  if (is_server_ && tls_) forget_peer_later();
   state_ = State::open;
   const auto self = shared();  // the callback may drop the last other reference
   if (callbacks_.open) callbacks_.open(info);
+}
+
+// Not at once: it costs a tenth of a handshake, which is too much when all of a fleet comes back.
+void SocketConnection::forget_peer_later() {
+  std::weak_ptr<SocketConnection> weak = shared();
+  timer_ = scheduler_.call_after(forget_peer_after, [weak] {
+    if (const auto self = weak.lock()) self->tls_->forget_peer();
+  });
 }
 
 void SocketConnection::advance_handshake() {
@@ -127,7 +137,6 @@ void SocketConnection::advance_handshake() {
     end(done.error());
   } else if (*done) {
     opened(tls_->info());
-    if (is_server_) tls_->forget_peer();
   }
 }
 
@@ -272,6 +281,7 @@ void SocketConnection::close() {
   if (tls_) tls_->goodbye();
   state_ = State::closing;
   reading_paused_ = false;
+  scheduler_.cancel(timer_);
   std::weak_ptr<SocketConnection> weak = shared();
   timer_ = scheduler_.call_after(options_.close_timeout, [weak] {
     if (const auto self = weak.lock()) self->end(Error(ErrorCode::cancelled, "closed"));

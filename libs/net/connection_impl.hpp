@@ -48,6 +48,7 @@ class SocketConnection final : public Connection, public Poller::Client {
   [[nodiscard]] std::size_t queued() const { return out_.size() - out_sent_; }
   void opened(const TlsInfo& info);
   void advance_handshake();
+  void forget_peer_later();
   bool take(int fd);
   void open_tls_or_plain();
   void begin_tls();

@@ -1,5 +1,6 @@
 #include "services/gateway/device_connection.hpp"
 
+#include "crypto/digest.hpp"
 #include "log/log.hpp"
 
 namespace fleetward::gateway {
@@ -42,25 +43,27 @@ void DeviceConnection::start() {
 
 // ---- identity: (authority, certificate) to thing. The chain is good and leads to our authority when this is asked.
 
-// Kept for identify(): reading a certificate takes as long as a tenth of a handshake.
+// One that we know is judged by its record alone: reading a certificate takes as long as a tenth of a handshake.
 net::PeerVerdict DeviceConnection::judge_unproven(ByteView leaf_der) {
-  auto leaf = pki::read_certificate_der(leaf_der);
-  if (!leaf) return net::PeerVerdict::unknown;
-  leaf_ = std::make_unique<pki::CertificateInfo>(std::move(*leaf));
-  return judge(*leaf_, leaf_der, false);
+  const std::string fingerprint = crypto::sha256_hex(leaf_der);
+  if (gateway_->certificates.find(fingerprint) == nullptr) {
+    const auto leaf = pki::read_certificate_der(leaf_der);
+    if (!leaf) return net::PeerVerdict::unknown;
+    if (!gateway_->probed_by(*leaf, leaf_der).empty()) return net::PeerVerdict::accept;
+  }
+  return judge(fingerprint, false);
 }
 
 // `proven`: the peer has shown that it holds the key. Before that nothing is counted against the thing: certificates
 // are public, and whoever shows a stolen one must not move its counters.
-net::PeerVerdict DeviceConnection::judge(const pki::CertificateInfo& leaf, ByteView leaf_der, bool proven) {
-  if (!gateway_->probed_by(leaf, leaf_der).empty()) return net::PeerVerdict::accept;
-  const fleet::CertificateRecord* record = gateway_->certificates.find(leaf.fingerprint);
+net::PeerVerdict DeviceConnection::judge(const std::string& fingerprint, bool proven) {
+  const fleet::CertificateRecord* record = gateway_->certificates.find(fingerprint);
   const access::Admission admission = gateway_->certificates.admit(record, gateway_->scheduler.now());
   if (admission == access::Admission::admitted) return net::PeerVerdict::accept;
   count_refused_certificate(to_string(admission));
   if (record != nullptr && !record->thing.empty()) {
     if (proven) gateway_->cloud.connection_attempt(record->thing, record->thing_id, address());
-    gateway_->say_refused(record->thing, record->thing_id, to_string(admission), leaf.fingerprint, 0, address());
+    gateway_->say_refused(record->thing, record->thing_id, to_string(admission), fingerprint, 0, address());
   }
   if (admission == access::Admission::revoked) return net::PeerVerdict::revoked;
   return admission == access::Admission::expired ? net::PeerVerdict::expired : net::PeerVerdict::unknown;
@@ -74,30 +77,26 @@ void DeviceConnection::count_refused_certificate(std::string_view standing) {
 }
 
 // After every handshake, resumed ones too: a ticket must not outlive the certificate's standing.
-// A resumed one brings a certificate that was not shown in it.
 bool DeviceConnection::identify(const net::TlsInfo& tls) {
-  std::unique_ptr<pki::CertificateInfo> leaf = std::exchange(leaf_, nullptr);
-  if (!leaf || leaf->fingerprint != tls.peer_fingerprint) {
-    auto read = pki::read_certificate_der(tls.peer_certificate_der);
-    if (!read) {
-      count_refused_certificate(to_string(access::Admission::unknown));
-      return false;
-    }
-    leaf = std::make_unique<pki::CertificateInfo>(std::move(*read));
+  const fleet::CertificateRecord* record = gateway_->certificates.find(tls.peer_fingerprint);
+  if (record == nullptr) {
+    const auto leaf = pki::read_certificate_der(tls.peer_certificate_der);
+    const std::string probed = leaf ? gateway_->probed_by(*leaf, tls.peer_certificate_der) : std::string();
+    if (!probed.empty()) return identify_probe(*leaf, probed);
   }
-  if (judge(*leaf, tls.peer_certificate_der, true) != net::PeerVerdict::accept) return false;
-  fingerprint_ = leaf->fingerprint;
-  const std::string probed = gateway_->probed_by(*leaf, tls.peer_certificate_der);
-  if (!probed.empty()) {
-    is_probe_ = gateway_->scheduler.now() < leaf->not_after;
-    thing_ = probed;
-    if (!is_probe_) count_refused_certificate(to_string(access::Admission::expired));
-    return is_probe_;
-  }
-  const fleet::CertificateRecord* record = gateway_->certificates.find(fingerprint_);
+  if (judge(tls.peer_fingerprint, true) != net::PeerVerdict::accept) return false;
+  fingerprint_ = tls.peer_fingerprint;
   thing_ = record->thing;
   thing_id_ = record->thing_id;
   return true;
+}
+
+bool DeviceConnection::identify_probe(const pki::CertificateInfo& leaf, const std::string& thing) {
+  fingerprint_ = leaf.fingerprint;
+  thing_ = thing;
+  is_probe_ = gateway_->scheduler.now() < leaf.not_after;
+  if (!is_probe_) count_refused_certificate(to_string(access::Admission::expired));
+  return is_probe_;
 }
 
 void DeviceConnection::on_open(const net::TlsInfo& info) {

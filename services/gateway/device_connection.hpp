@@ -39,9 +39,10 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
 
  private:
   net::PeerVerdict judge_unproven(ByteView leaf_der);
-  net::PeerVerdict judge(const pki::CertificateInfo& leaf, ByteView leaf_der, bool proven);
+  net::PeerVerdict judge(const std::string& fingerprint, bool proven);
   void count_refused_certificate(std::string_view standing);
   bool identify(const net::TlsInfo& tls);
+  bool identify_probe(const pki::CertificateInfo& leaf, const std::string& thing);
   void on_open(const net::TlsInfo& info);
   void on_data(ByteView bytes);
   void on_closed(const Error& why);
@@ -64,7 +65,6 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   std::shared_ptr<Gateway::State> gateway_;
   std::shared_ptr<net::Connection> connection_;
   mqtt::ServerSession session_;
-  std::unique_ptr<pki::CertificateInfo> leaf_;  // between the handshake's check and its end
   std::string fingerprint_;
   std::string thing_;
   std::string thing_id_;

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from faked_clock import FakedClock
 from harness import FLEETWARD, publish, report, run, wait_for
 
 STALE = "fleetward_server_certificate_stale"
@@ -115,12 +116,12 @@ def test_a_broken_file_leaves_the_old_one_in_force(fleetward, subscribed, name, 
     assert serials(fleetward) == before
 
 
-def test_an_expired_certificate_is_not_taken(fleetward):
+def test_an_expired_certificate_is_not_taken(fleetward, tmp_path):
     before = serials(fleetward)
     pki = fleetward.data / "pki"
     kept = {name: (pki / name).read_text() for name in ("server.crt", "server.names")}
     (pki / "server.names").unlink()  # so that it is made anew
-    run("faketime", "-f", "-200d", FLEETWARD, "init", "--config", fleetward.config)
+    run(FLEETWARD, "init", "--config", fleetward.config, env=FakedClock(tmp_path, -200 * 86_400).env())
     assert serial_of_file(fleetward) not in before
     wait_for("the refusal", lambda: fleetward.metrics()[STALE] == 1)
     assert "expired at" in fleetward.log_path.read_text()

@@ -1,6 +1,7 @@
 """Replay gets the copied bus file alone, and a clock set to 1970: its violations equal the live ones byte for byte."""
 import shutil
 
+from faked_clock import clock_of_1970
 from harness import FLEETWARD, publish, report, run, wait_for
 
 BEHAVIORS = [{"name": "known-listeners", "metric": "aws:listening-tcp-ports",
@@ -36,6 +37,6 @@ def test_over_attach_detach_and_kill(installation, tmp_path):
         shutil.copy(wal, tmp_path / "copied.db-wal")
     live, replayed = tmp_path / "live", tmp_path / "replayed"
     live.write_text(run(FLEETWARD, "replay", "--recorded", copy).stdout)
-    replayed.write_text(run("faketime", "1970-01-02 00:00:00", FLEETWARD, "replay", copy).stdout)
+    replayed.write_text(run(FLEETWARD, "replay", copy, env=clock_of_1970(tmp_path)).stdout)
     assert len(live.read_text().splitlines()) >= 5
     run("cmp", live, replayed)
