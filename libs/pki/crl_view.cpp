@@ -279,7 +279,7 @@ Result<std::optional<Bytes>> decode_crl_pem(ByteView file) {
       EVP_DecodeFinal(context.get(), out.data() + written, &last) == 1;
   crypto::take_openssl_errors();
   if (!is_good) return Error(ErrorCode::invalid_argument, "the PEM of the CRL is not base64");
-  out.resize(static_cast<std::size_t>(written + last));
+  out.resize(static_cast<std::size_t>(written) + static_cast<std::size_t>(last));
   return std::optional(std::move(out));
 }
 

@@ -183,7 +183,7 @@ Result<Bytes> make_ocsp_request(std::string_view certificate_pem, std::string_vi
   const RequestHandle request(OCSP_REQUEST_new());
   if (OCSP_request_add0_id(request.get(), id->get()) == nullptr)
     return crypto::openssl_error(ErrorCode::internal, "OCSP request");
-  id->release();  // the request owns it now
+  static_cast<void>(id->release());  // the request owns it now
   return crypto::to_der(request.get(), i2d_OCSP_REQUEST);
 }
 

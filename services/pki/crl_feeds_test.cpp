@@ -24,7 +24,6 @@ using fleet::AuthorityStatus;
 using fleet::CertificateStatus;
 using pki::testing_support::OpensslCa;
 using repository::AuthorityRow;
-using ::testing::HasSubstr;
 using Tx = store::Transaction;
 
 class CrlFeedsTest : public ::testing::Test {
