@@ -31,6 +31,15 @@ TEST_F(ResponderTest, AThingThatIsLetInFailsInWords) {
   EXPECT_TRUE(counted("failed", 1));
 }
 
+// As when the clock is set back between two tries: the gateway refuses the certificate for its time, which proves nothing.
+TEST_F(ResponderTest, AProbeOfAnotherTimeIsMadeAnew) {
+  config_.verify_limit = short_limit;
+  start_and_settle();
+  authority_->probes_ahead = 1;
+  reached(act("cam").id, ActionState::in_effect);
+  EXPECT_EQ(authority_->probes_ahead, 0);
+}
+
 TEST_F(ResponderTest, EveryGatewayMustRefuse) {
   config_.verify_limit = short_limit;
   add_gateway("gw2").has_session = true;

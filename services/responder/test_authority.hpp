@@ -56,6 +56,7 @@ class TestAuthority {
 
   std::string root_pem;
   std::atomic<bool> signs{true};
+  std::atomic<int> probes_ahead{0};           // of the thing cam: so many next ones are valid from an hour later on
   std::atomic<bool> crl_is_empty{false};      // holds nobody
   std::atomic<bool> crl_is_expired{false};    // its nextUpdate has passed
   std::atomic<bool> crl_is_of_other{false};   // signed by another key
@@ -85,7 +86,8 @@ class TestAuthority {
           leaf.uris = {request.probe ? pki::probe_uri(request.thing) : pki::thing_uri(request.thing)};
           leaf.lifetime = std::chrono::minutes(5);
           const auto key = crypto::PublicKey::from_pem(request.public_key_pem);
-          const auto pem = pki::issue(*issuer_, *key, leaf, at, random_);
+          const bool is_ahead = request.probe && request.thing == "cam" && probes_ahead > 0 && probes_ahead-- > 0;
+          const auto pem = pki::issue(*issuer_, *key, leaf, is_ahead ? at + std::chrono::hours(1) : at, random_);
           if (const Status done = repository::finish_signing(tx, request, *pem, "issuer", at); !done) return done;
         }
         return renew_crl(tx, at);

@@ -4,6 +4,7 @@
 #include "crypto/key.hpp"
 #include "crypto/random.hpp"
 #include "log/log.hpp"
+#include "pki/certificate.hpp"
 #include "repository/signing_client.hpp"
 #include "services/responder/state.hpp"
 
@@ -18,6 +19,12 @@ constexpr Millis sign_limit{5'000};
 
 bool is_open(const Action& action) {
   return action.state == ActionState::verifying || action.state == ActionState::executing;
+}
+
+// Not so when a clock was set meanwhile: such a certificate is refused for its time, which says nothing of the thing.
+bool is_of_now(const ProbeIdentity& identity, Instant now) {
+  const auto info = pki::read_certificate(identity.certificate_pem);
+  return info.ok() && info->not_before <= now && now < info->not_after;
 }
 
 }  // namespace
@@ -107,12 +114,13 @@ async::Task<bool> Responder::State::verify_once(Action action, ProbeIdentity ide
 async::Task<void> Responder::State::verify(Action action) {
   fault::crash_here("responder.before_verify");
   const auto deadline = scheduler.steady_now() + config.verify_limit;
-  Result<ProbeIdentity> identity = Error(ErrorCode::unavailable, "no probe certificate was asked for yet");
-  if (!action.certificates.empty()) identity = ProbeIdentity();  // nothing is probed
+  const bool probes = action.certificates.empty();
+  Result<ProbeIdentity> identity = ProbeIdentity();
   Attempt attempt;
   bool is_done = false;
   while (!is_done && !scope.stopping()) {
-    if (!identity) identity = co_await probe_identity(action.thing);
+    const bool is_good = identity.ok() && (!probes || is_of_now(*identity, scheduler.now()));
+    if (!is_good) identity = co_await probe_identity(action.thing);
     if (!identity) attempt.fault = identity.error().message;
     const Result<Action> now = co_await current(action.id);
     is_done = now.ok() && !is_open(*now);  // released meanwhile
