@@ -345,9 +345,11 @@ std::size_t feed_bucket(ByteView serial) {
 Result<bool> begin_feed(store::Transaction& tx, const std::string& authority, const FeedCrl& crl, Instant now) {
   const auto row = get_authority(tx, authority);
   if (!row) return row.error();
+  if (row->crl_source != crl.source)
+    return Error(ErrorCode::fenced, "the authority's CRL is read from another place by now");
   const FeedState& last = row->feed;
   if (last.digest == crl.digest) {
-    const Status noted = note_feed_read(tx, authority, now);
+    const Status noted = note_feed_read(tx, authority, crl.digest, now);
     if (!noted) return noted.error();
     return !last.applied;
   }
@@ -414,10 +416,11 @@ Status finish_feed(store::Transaction& tx, const std::string& authority, const s
   if (const Status current = in_force(tx, authority, digest); !current) return current;
   const Status applied = done(tx.execute("UPDATE authorities SET crl_applied=1 WHERE id=$1", {authority}));
   if (!applied) return applied;
-  return note_feed_read(tx, authority, now);
+  return note_feed_read(tx, authority, digest, now);
 }
 
-Status note_feed_read(store::Transaction& tx, const std::string& authority, Instant now) {
+Status note_feed_read(store::Transaction& tx, const std::string& authority, const std::string& digest, Instant now) {
+  if (const Status current = in_force(tx, authority, digest); !current) return current;
   return done(tx.execute("UPDATE authorities SET crl_read_ms=$2, crl_error='', crl_failed_ms=0 WHERE id=$1",
                          {authority, to_ms(now)}));
 }

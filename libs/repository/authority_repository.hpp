@@ -97,9 +97,10 @@ struct FeedCrl {
   std::string number, digest;
   Instant this_update, next_update;
   std::int64_t entries = 0;
+  std::string source;  // where it was read
 };
 // The CRL is to be put in force: false when it is already, whole. failed_precondition: it is older than what is in
-// force, or another of the same number; not_found.
+// force, or another of the same number; fenced: CRLs are read elsewhere by now; not_found.
 Result<bool> begin_feed(store::Transaction& tx, const std::string& authority, const FeedCrl& crl, Instant now);
 
 struct FeedChange {
@@ -110,8 +111,8 @@ struct FeedChange {
 Result<FeedChange> apply_feed(store::Transaction& tx, const std::string& authority, const std::string& digest,
                               std::size_t bucket, std::vector<FeedEntry> entries, Instant now);
 Status finish_feed(store::Transaction& tx, const std::string& authority, const std::string& digest, Instant now);
-// It was looked at and is as it was.
-Status note_feed_read(store::Transaction& tx, const std::string& authority, Instant now);
+// It was looked at and is as it was. fenced: it is not in force any more.
+Status note_feed_read(store::Transaction& tx, const std::string& authority, const std::string& digest, Instant now);
 Status note_feed_failed(store::Transaction& tx, const std::string& authority, const std::string& why, Instant now);
 
 }  // namespace fleetward::repository

@@ -282,6 +282,20 @@ TEST_P(AuthorityRepositoryTest, AnOlderListIsIgnoredAndTold) {
   EXPECT_EQ(overtaken.error().code, ErrorCode::fenced);
 }
 
+// The reader was still at the last place when the next one was set: what it brings must not bar the next one's lists.
+TEST_P(AuthorityRepositoryTest, AListOfThePlaceBeforeComesTooLate) {
+  const std::string id = enlist(*acme_);
+  ASSERT_TRUE(change([&](Tx& tx) { return set_feed(tx, id, "next.crl", Millis(60'000), now_); }).ok());
+  FeedCrl list = crl("ff");
+  list.source = "last.crl";
+  EXPECT_EQ(begin(id, list).error().code, ErrorCode::fenced);
+  EXPECT_EQ(authority(id).feed.digest, "");
+  const Status read = change([&](Tx& tx) { return note_feed_read(tx, id, list.digest, now_); });
+  EXPECT_EQ(read.error().code, ErrorCode::fenced);
+  list.source = "next.crl";
+  EXPECT_TRUE(begin(id, list).ok());
+}
+
 TEST_P(AuthorityRepositoryTest, AFailedLookChangesNothingButWhatIsSaidOfIt) {
   const std::string id = enlist(*acme_);
   const std::string a = take(acme_->issue("a", "0A"))->id;
@@ -294,13 +308,15 @@ TEST_P(AuthorityRepositoryTest, AFailedLookChangesNothingButWhatIsSaidOfIt) {
   EXPECT_EQ(authority(id).feed.failed, now_) << "since when it fails";
   EXPECT_EQ(authority(id).feed.number, "01");
   EXPECT_EQ(row(a).status, CertificateStatus::revoked);
-  ASSERT_TRUE(change([&](Tx& tx) { return note_feed_read(tx, id, now_); }).ok());
+  ASSERT_TRUE(change([&](Tx& tx) { return note_feed_read(tx, id, crl("01").digest, now_); }).ok());
   EXPECT_EQ(authority(id).feed.error, "");
   // Another place begins anew with whatever number is there; what is known stays until it was read.
   ASSERT_TRUE(change([&](Tx& tx) { return set_feed(tx, id, "acme.crl", Millis(60'000), now_); }).ok());
   EXPECT_EQ(authority(id).feed.digest, "");
   EXPECT_FALSE(take(acme_->issue("later", "0F")).ok()) << "still remembered";
-  EXPECT_TRUE(*begin(id, crl("00", -100)));
+  FeedCrl other = crl("00", -100);
+  other.source = "acme.crl";
+  EXPECT_TRUE(*begin(id, other));
 }
 
 TEST_P(AuthorityRepositoryTest, CertificatesOfOneAuthorityByPage) {

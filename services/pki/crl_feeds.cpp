@@ -96,7 +96,8 @@ struct Feed {
   Instant told_at;
   std::string expired_digest;  // of the list whose expiry was logged last
   Instant expired_at;
-  std::string etag;  // of the answer that is in force
+  std::string digest;  // of the list that was read last with success
+  std::string etag;    // of the answer that it came in
 };
 
 }  // namespace
@@ -113,7 +114,7 @@ struct CrlFeeds::State {
   async::Task<void> look(AuthorityRow authority, Feed& feed);
   async::Task<Status> read(AuthorityRow authority, Feed& feed);
   async::Task<Result<std::string>> get(std::string url, Feed& feed, std::string& etag);
-  async::Task<Status> take(AuthorityRow authority, std::string bytes);
+  async::Task<Result<std::string>> take(AuthorityRow authority, std::string source, std::string bytes);
   async::Task<Status> put_in_force(std::string authority, std::string digest, const pki::CrlView& crl);
   async::Task<void> note_failed(std::string authority, Feed& feed, Error error);
   void say_expired(const AuthorityRow& authority, Feed& feed);
@@ -159,7 +160,9 @@ async::Task<void> CrlFeeds::State::list() {
   for (const AuthorityRow& a : authorities) {
     if (a.crl_source.empty()) continue;
     const auto known = feeds.find(a.id);
-    const bool is_same = known != feeds.end() && known->second.source == a.crl_source;
+    // Forgotten: the place was another one for a while, unseen by us, or the authority was registered anew.
+    const bool is_forgotten = known != feeds.end() && !known->second.digest.empty() && a.feed.digest.empty();
+    const bool is_same = known != feeds.end() && known->second.source == a.crl_source && !is_forgotten;
     Feed feed = is_same ? std::move(known->second) : Feed();
     if (!is_same) {
       feed.source = a.crl_source;
@@ -200,7 +203,7 @@ async::Task<void> CrlFeeds::State::look(AuthorityRow authority, Feed& feed) {
     feed.failures = 0;
     feed.told.clear();
     feed.due = loop.steady_now() + authority.crl_every;
-  } else if (!scope.stopping()) {
+  } else if (done.error().code != ErrorCode::fenced && !scope.stopping()) {  // fenced: somebody else was first
     const int doublings = std::min(feed.failures++, 20);
     feed.due =
         loop.steady_now() + std::min<Millis>(config.retry_min * (std::int64_t{1} << doublings), config.retry_max);
@@ -212,6 +215,8 @@ async::Task<void> CrlFeeds::State::look(AuthorityRow authority, Feed& feed) {
 // Good: it was read, or is as it was.
 async::Task<Status> CrlFeeds::State::read(AuthorityRow authority, Feed& feed) {
   std::string etag;
+  const bool is_in_force = authority.feed.applied && authority.feed.digest == feed.digest;
+  if (!is_in_force) feed.etag.clear();  // "not modified" would not help
   if (feed.file) feed.file->mark_read();
   Result<std::string> bytes = Error(ErrorCode::internal, "");
   if (feed.file) bytes = read_whole(path_of(feed.source));
@@ -219,17 +224,20 @@ async::Task<Status> CrlFeeds::State::read(AuthorityRow authority, Feed& feed) {
   if (!bytes) co_return bytes.error();
   if (bytes->empty() && !feed.file) {  // not modified
     const std::string id = authority.id;
+    const std::string digest = feed.digest;
     const Instant now = loop.now();
-    std::function<Status(store::Transaction&)> note = [id, now](store::Transaction& tx) {
-      return repository::note_feed_read(tx, id, now);
+    std::function<Status(store::Transaction&)> note = [id, digest, now](store::Transaction& tx) {
+      return repository::note_feed_read(tx, id, digest, now);
     };
     const Status noted = co_await store::transact(store, loop, note);
-    count_read(authority.id, "unchanged");
+    if (noted) count_read(id, "unchanged");
     co_return noted;
   }
-  const Status taken = co_await take(std::move(authority), std::move(*bytes));
-  feed.etag = taken.ok() ? etag : std::string();
-  co_return taken;
+  const Result<std::string> taken = co_await take(std::move(authority), feed.source, std::move(*bytes));
+  if (!taken) co_return taken.error();
+  feed.digest = *taken;
+  feed.etag = std::move(etag);
+  co_return Status();
 }
 
 // Empty: not modified.
@@ -253,7 +261,8 @@ async::Task<Result<std::string>> CrlFeeds::State::get(std::string url, Feed& fee
   co_return std::move(response->body);
 }
 
-async::Task<Status> CrlFeeds::State::take(AuthorityRow authority, std::string bytes) {
+// The digest of what is in force now.
+async::Task<Result<std::string>> CrlFeeds::State::take(AuthorityRow authority, std::string source, std::string bytes) {
   const auto decoded = pki::decode_crl_pem(as_bytes(bytes));
   if (!decoded) co_return decoded.error();
   if (*decoded) std::string().swap(bytes);
@@ -264,8 +273,12 @@ async::Task<Status> CrlFeeds::State::take(AuthorityRow authority, std::string by
   if (crl->this_update() > now + clock_skew)
     co_return Error(ErrorCode::failed_precondition, "the CRL is of the future: " + to_rfc3339(crl->this_update()));
   const std::string id = authority.id;
-  const repository::FeedCrl facts{crl->number(), crypto::sha256_hex(der), crl->this_update(), crl->next_update(),
-                                  static_cast<std::int64_t>(crl->size())};
+  const repository::FeedCrl facts{crl->number(),
+                                  crypto::sha256_hex(der),
+                                  crl->this_update(),
+                                  crl->next_update(),
+                                  static_cast<std::int64_t>(crl->size()),
+                                  source};
   std::function<Result<bool>(store::Transaction&)> begin = [id, facts, now](store::Transaction& tx) {
     return repository::begin_feed(tx, id, facts, now);
   };
@@ -273,19 +286,18 @@ async::Task<Status> CrlFeeds::State::take(AuthorityRow authority, std::string by
   if (!is_new) co_return is_new.error();
   if (!*is_new) {
     count_read(id, "unchanged");
-    co_return Status();
+    co_return facts.digest;
   }
   const Status done = co_await put_in_force(id, facts.digest, *crl);
-  if (done) {
-    count_read(id, "applied");
-    log::info("crl_of_authority_in_force", {{"authority", id},
-                                            {"subject", printable(authority.subject)},
-                                            {"number", facts.number},
-                                            {"entries", facts.entries},
-                                            {"unusable", crl->unusable()},
-                                            {"next_update", to_rfc3339(facts.next_update)}});
-  }
-  co_return done;
+  if (!done) co_return done.error();
+  count_read(id, "applied");
+  log::info("crl_of_authority_in_force", {{"authority", id},
+                                          {"subject", printable(authority.subject)},
+                                          {"number", facts.number},
+                                          {"entries", facts.entries},
+                                          {"unusable", crl->unusable()},
+                                          {"next_update", to_rfc3339(facts.next_update)}});
+  co_return facts.digest;
 }
 
 async::Task<Status> CrlFeeds::State::put_in_force(std::string authority, std::string digest, const pki::CrlView& crl) {
@@ -382,6 +394,7 @@ void CrlFeeds::stop(Millis limit) {
   state_->scope.request_stop();
   state_->wake->wake();
   if (!state_->scope.join(limit)) log::error("crl_feeds_did_not_stop", {});
+  state_->loop.stop();  // a download that has not ended goes no further: what it would use may be gone by then
 }
 
 }  // namespace fleetward::pki_role

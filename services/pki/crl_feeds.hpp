@@ -34,6 +34,7 @@ class CrlFeeds {
   ~CrlFeeds();
 
   Status start();
+  // Nothing of it runs from then on, whether it ended in time or not.
   void stop(Millis limit);
 
   struct State;

@@ -6,9 +6,9 @@
 
 #include <filesystem>
 #include <fstream>
-
 #include <mutex>
 
+#include "async/eventually.hpp"
 #include "http/server.hpp"
 #include "pki/crl_view.hpp"
 #include "pki/openssl_ca.hpp"
@@ -92,12 +92,7 @@ class CrlFeedsTest : public ::testing::Test {
     return std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now()) + std::chrono::seconds(1);
   }
   static bool eventually(const std::function<bool()>& holds) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!holds()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return true;
+    return async::testing_support::eventually(holds, std::chrono::seconds(20));
   }
   // As a careful program does it: whole, in place of the old one.
   void put_file(const std::string& name, std::string_view bytes) const {
@@ -136,6 +131,11 @@ class CrlFeedsTest : public ::testing::Test {
       co_return http::Response{304, {}, {}};
     }
     co_return answer_;
+  }
+  static async::Task<http::Response> hang(std::atomic<bool>& is_asked, async::Event& until) {
+    is_asked = true;
+    co_await until.wait(std::chrono::minutes(1));
+    co_return http::Response{503, {}, {}};
   }
   void say(http::Response response) {
     const std::lock_guard lock(mutex_);
@@ -260,6 +260,39 @@ TEST_F(CrlFeedsTest, AnAddressIsAskedAtItsPeriodAndTriedAgain) {
   EXPECT_EQ(row().feed.number, "0b");
 }
 
+// Another place for a moment, which the reader does not get to see: the store has forgotten the list.
+TEST_F(CrlFeedsTest, WhatTheStoreHasForgottenIsReadInFull) {
+  const std::string url = serve();
+  read_from(url, Millis(20));
+  say({200, {{"ETag", "\"1\""}}, ca_->crl_der()});
+  start();
+  ASSERT_TRUE(is_applied("0a"));
+  ASSERT_TRUE(eventually([&] { return not_modified_ > 0; }));
+  ASSERT_TRUE(change([&](Tx& tx) {
+                const Status away = repository::set_feed(tx, id_, "other.crl", std::chrono::hours(1), now());
+                return away ? repository::set_feed(tx, id_, url, std::chrono::hours(1), now()) : away;
+              }).ok());
+  EXPECT_TRUE(is_applied("0a")) << row().feed.error;
+  EXPECT_EQ(reads("applied"), 2U);
+}
+
+TEST_F(CrlFeedsTest, ADownloadThatHangsIsLeftBehindAtTheStop) {
+  async::Event never{web_};
+  std::atomic<bool> is_asked{false};
+  async::run_on(web_, [&] {
+    auto opened = http::Server::open(
+        web_, {"127.0.0.1", 0}, nullptr, [&](http::Request) { return hang(is_asked, never); }, metrics_);
+    server_ = std::move(*opened);
+  });
+  read_from(fmt::format("http://127.0.0.1:{}/list.crl", server_->port()));
+  start();
+  ASSERT_TRUE(eventually([&] { return is_asked.load(); }));
+  feeds_->stop(Millis(1));
+  feeds_.reset();
+  never.notify();
+  EXPECT_EQ(row().feed.error, "") << "it was cut short, not refused";
+}
+
 TEST_F(CrlFeedsTest, PrivateAddressesOnlyWhereTheOperatorSaysSo) {
   config_.allow_private = false;
   read_from(serve());
@@ -303,10 +336,10 @@ TEST_F(CrlFeedsTest, ManyEntries) {
   const auto view = *pki::CrlView::open(*der, ca_->pem());
   read_from("acme.crl");
   ASSERT_TRUE(change([&](Tx& tx) -> Status {
-                const auto begun = repository::begin_feed(
-                    tx, id_,
-                    {view.number(), crypto::sha256_hex(ByteView(*der)), view.this_update(), view.next_update(), count},
-                    now());
+                const auto begun = repository::begin_feed(tx, id_,
+                                                          {view.number(), crypto::sha256_hex(ByteView(*der)),
+                                                           view.this_update(), view.next_update(), count, "acme.crl"},
+                                                          now());
                 return begun.ok() ? Status() : Status(begun.error());
               }).ok());
   start();
