@@ -64,10 +64,12 @@ void LocalCore::commit(std::vector<WriteRequest>& batch) {
   std::vector<PlacedRecord> placed;
   std::vector<OffsetCommit> offsets;
   std::vector<std::optional<std::size_t>> first(batch.size());
+  std::size_t records_in_all = 0;
+  for (const WriteRequest& request : batch) records_in_all += request.records->size();
+  placed.reserve(records_in_all);
   for (std::size_t i = 0; i < batch.size(); ++i) {
     if (!may_commit(batch[i])) continue;
     first[i] = placed.size();
-    placed.reserve(placed.size() + batch[i].records->size());
     for (const OutRecord& r : *batch[i].records) {
       const std::int32_t count = partition_count(r.topic);
       placed.push_back({&r, r.partition.value_or(partition_of(r.key, count)), 0});

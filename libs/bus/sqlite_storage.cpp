@@ -1,6 +1,7 @@
 #include "bus/sqlite_storage.hpp"
 
 #include <fmt/format.h>
+
 #include <atomic>
 #include <filesystem>
 #include <mutex>
@@ -22,8 +23,8 @@ using sqlite::Database;
 using sqlite::Statement;
 
 constexpr std::int64_t format_version = 2;
-constexpr std::uint64_t checked_bytes_max = 256
-                                            << 20;  // of a file over this its pages are not looked at before a start
+// The pages of a larger file are not looked at before a start.
+constexpr std::uint64_t checked_bytes_max = 256 << 20;
 constexpr std::size_t damaged_told_max = 1'000;
 
 constexpr std::string_view schema = R"(

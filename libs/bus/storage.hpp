@@ -45,8 +45,8 @@ class Storage {
   virtual Result<std::vector<TopicSpec>> topics() = 0;
   // All records and offsets in one transaction that is durable when this returns good; nothing of it otherwise.
   virtual Status write(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now) = 0;
-  // A record that is damaged is left out, told and counted: what is whole is served.
-  // Records from `from` on, at most `records_max` and (after the first) `bytes_max` bytes.
+  // Records from `from` on, at most `records_max` and (after the first) `bytes_max` bytes. One that is damaged is left
+  // out, told and counted: what is whole is served.
   virtual Result<std::vector<Record>> read(const std::string& topic, std::int32_t partition, std::int64_t from,
                                            std::size_t records_max, std::size_t bytes_max) = 0;
   virtual Result<PartitionBounds> bounds(const std::string& topic, std::int32_t partition) = 0;

@@ -238,10 +238,6 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   bool closed_ = false;
 };
 
-}  // namespace
-
-namespace {
-
 // Whether there is room for one more.
 bool make_room(Server::State& server) {
   if (server.connections.size() < server.options.connections_max) return true;

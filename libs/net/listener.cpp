@@ -1,6 +1,5 @@
-#include <netinet/tcp.h>
-
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include <boost/asio/ip/tcp.hpp>

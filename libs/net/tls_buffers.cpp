@@ -33,6 +33,7 @@ struct Kept {
 thread_local Kept kept;
 
 void* take(std::size_t size, const char*, int) {
+  if (size == 0) return nullptr;  // as OpenSSL's own
   if (size < smallest || size > largest) return std::malloc(size);
   if (kept.count == 0 || kept.buffers[kept.count - 1] == nullptr) return std::malloc(largest);
   return std::exchange(kept.buffers[--kept.count], nullptr);

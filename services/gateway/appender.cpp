@@ -10,7 +10,7 @@ constexpr Millis pause_after_failure{200};
 
 // A write that failed may be there all the same. A report that a detector can tell apart by its packet id is marked as
 // sent again, so that it counts once.
-void mark_as_sent_again(bus::OutRecord& record) {
+void mark(bus::OutRecord& record) {
   const bool has_id = bus::find_header(record.headers, fleet::header::packet_id).has_value();
   if (!has_id || bus::find_header(record.headers, fleet::header::dup)) return;
   record.headers.push_back({fleet::header::dup, "1"});
@@ -54,21 +54,24 @@ void Appender::write() {
   });
 }
 
-void Appender::write_again_later() {
+void Appender::mark_as_sent_again() {
   std::vector<bus::OutRecord> again = *writing_;
-  for (bus::OutRecord& record : again) mark_as_sent_again(record);
+  for (bus::OutRecord& record : again) mark(record);
   writing_ = std::make_shared<const std::vector<bus::OutRecord>>(std::move(again));
-  scheduler_.call_after(pause_after_failure, [self = shared_from_this()] {
-    if (!self->ended_) self->write();
-  });
 }
 
 void Appender::on_written(const Status& written) {
   if (ended_) return;
   if (!written) {
     retries_.add();
-    if (!std::exchange(failing_, true)) log::error("bus_unavailable", {{"error", written.error().message}});
-    return write_again_later();
+    if (!std::exchange(failing_, true)) {
+      log::error("bus_unavailable", {{"error", written.error().message}});
+      mark_as_sent_again();
+    }
+    scheduler_.call_after(pause_after_failure, [self = shared_from_this()] {
+      if (!self->ended_) self->write();
+    });
+    return;
   }
   if (std::exchange(failing_, false)) log::info("bus_available_again", {});
   writing_.reset();

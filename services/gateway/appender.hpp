@@ -46,7 +46,7 @@ class Appender : public std::enable_shared_from_this<Appender> {
   void pump();
   void write();
   void on_written(const Status& written);
-  void write_again_later();
+  void mark_as_sent_again();
 
   bus::Bus& bus_;
   async::Scheduler& scheduler_;

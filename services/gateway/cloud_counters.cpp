@@ -11,9 +11,6 @@ constexpr std::array<const char*, 6> names = {"aws:num-connection-attempts", "aw
                                               "aws:num-messages-sent",       "aws:message-byte-size",
                                               "aws:num-messages-received",   "aws:num-authorization-failures"};
 
-// Due as well when the wall clock was set back.
-bool has_passed(Instant since, Instant now, Millis span) { return now - since >= span || now < since; }
-
 }  // namespace
 
 void CloudCounters::touch(Entry& e, bool urgent) {

@@ -55,7 +55,7 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
   void take_over();
   void refuse_publish(const mqtt::Publish& packet);
   void take_report(const mqtt::Publish& packet, access::TopicUse use);
-  [[nodiscard]] bus::OutRecord record_of(const mqtt::Publish& packet, report::Encoding encoding, Instant now) const;
+  [[nodiscard]] bus::OutRecord record_of(const mqtt::Publish& packet, report::Encoding encoding) const;
   void reply(const std::string& topic, const std::string& text);
   void arm_deadline();
   void on_deadline();

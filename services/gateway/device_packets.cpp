@@ -159,15 +159,10 @@ void DeviceConnection::refuse_publish(const mqtt::Publish& packet) {
 }
 
 // The record of a report: what the device sent, untouched, and in headers what is known of it.
-bus::OutRecord DeviceConnection::record_of(const mqtt::Publish& packet, report::Encoding encoding, Instant now) const {
-  constexpr std::size_t enough = 384;
-  bus::OutRecord record{
-      std::string(fleet::topic::devices), thing_, std::string(as_text(packet.payload)), {}, std::nullopt};
+bus::OutRecord DeviceConnection::record_of(const mqtt::Publish& packet, report::Encoding encoding) const {
+  bus::OutRecord record =
+      gateway_->device_record(fleet::RecordKind::report, thing_, std::string(as_text(packet.payload)));
   bus::Headers& headers = record.headers;
-  headers.reserve_more(enough);
-  headers.push_back({fleet::header::kind, to_string(fleet::RecordKind::report)});
-  headers.push_back({fleet::header::received_ms, std::to_string(to_ms(now))});
-  headers.push_back({fleet::header::source, gateway_->config.instance});
   headers.push_back({fleet::header::principal, fingerprint_});
   headers.push_back({fleet::header::thing_id, thing_id_});
   headers.push_back({fleet::header::content_type, report::content_type(encoding)});
@@ -193,7 +188,7 @@ void DeviceConnection::take_report(const mqtt::Publish& packet, access::TopicUse
     return;
   }
   gateway_->counters.custom_metric_problems.add((*report)->problem_count);
-  bus::OutRecord record = record_of(packet, encoding, now);
+  bus::OutRecord record = record_of(packet, encoding);
   if (fault::is_armed("gateway.acknowledge_early") && packet.qos > 0) session_.acknowledge(packet.packet_id);
   const std::uint16_t acknowledged_id = packet.qos > 0 ? packet.packet_id : std::uint16_t{0};
   // Made only for who listens: many devices take the PUBACK for an answer.

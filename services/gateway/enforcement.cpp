@@ -166,7 +166,7 @@ void Gateway::State::say_refused(const std::string& thing, const std::string& th
   const Instant now = scheduler.now();
   if (last_refusal_said.size() >= refusals_remembered_max) last_refusal_said.clear();
   const auto [last, first] = last_refusal_said.try_emplace(thing, now);
-  if (!first && now - last->second < refusal_said_every) return;
+  if (!first && !has_passed(last->second, now, refusal_said_every)) return;
   last->second = now;
   fleet::EnforcementEvent event;
   event.kind = config.enforcing || reason != "held" ? fleet::EnforcementKind::connect_refused

@@ -275,7 +275,7 @@ void Gateway::State::keep_snapshot() {
   Status kept;
   if (snapshot->wants_writing()) {
     kept = snapshot->write(holds, certificates, now);
-  } else if (now - last_in_step >= in_step_every && !bus_failing_at_read) {
+  } else if (has_passed(last_in_step, now, in_step_every) && !bus_failing_at_read) {
     last_in_step = now;
     snapshot->in_step(now);
     kept = snapshot->sync();
@@ -283,56 +283,6 @@ void Gateway::State::keep_snapshot() {
   if (kept) return;
   counters.snapshot_failures.add();
   log::error("snapshot_failed", {{"error", kept.error().message}});
-}
-
-// While the bus does not keep up, deltas go on gathering in the counters instead of in its queue.
-void Gateway::State::emit_urgent_metrics() {
-  if (appender->is_failing() || overloaded()) return;
-  cloud.emit_urgent(scheduler.now(), [this](const auto&... delta) { append_cloud_metrics(delta...); });
-}
-
-void Gateway::State::emit_due_metrics() {
-  if (appender->is_failing() || overloaded()) return;
-  cloud.emit_due(scheduler.now(), config.metrics_every,
-                 [this](const auto&... delta) { append_cloud_metrics(delta...); });
-}
-
-// After each batch of table records; with nothing new it costs a comparison.
-void Gateway::State::go_by_rules() {
-  if (dimension_rules.refresh()) {
-    const auto& plan = dimension_rules.plan();
-    cloud.set_dimensions(plan);
-    counters.dimensions_left_out.set(plan ? static_cast<double>(plan->left_out.size()) : 0);
-    if (plan && !plan->left_out.empty())
-      log::warn("dimensions_left_out", {{"first", plan->left_out.front()}, {"count", plan->left_out.size()}});
-  }
-  say_what_is_counted();
-}
-
-// To every partition, since each is the whole input of its detector. Until it is said no traffic is unknown to them.
-void Gateway::State::say_what_is_counted() {
-  if (!dimension_rules.to_say() || appender->is_failing() || overloaded()) return;
-  const std::string text = json::dump(to_json(*dimension_rules.to_say()));
-  const std::string topic(fleet::topic::devices);
-  for (std::int32_t partition = 0; partition < bus.partition_count(topic); ++partition) {
-    bus::OutRecord record{topic, "", text, {}, partition};
-    record.headers.push_back({fleet::header::kind, to_string(fleet::RecordKind::counting)});
-    record.headers.push_back({fleet::header::received_ms, std::to_string(to_ms(scheduler.now()))});
-    record.headers.push_back({fleet::header::source, config.instance});
-    appender->append(std::move(record), {});
-  }
-  dimension_rules.said();
-}
-
-void Gateway::State::append_cloud_metrics(const std::string& thing, const std::string& thing_id,
-                                          const fleet::CloudMetrics& delta) {
-  bus::OutRecord record{std::string(fleet::topic::devices), thing, json::dump(to_json(delta)), {}, std::nullopt};
-  bus::Headers& headers = record.headers;
-  headers.push_back({fleet::header::kind, to_string(fleet::RecordKind::cloud_metrics)});
-  headers.push_back({fleet::header::received_ms, std::to_string(to_ms(scheduler.now()))});
-  headers.push_back({fleet::header::source, config.instance});
-  if (!thing_id.empty()) headers.push_back({fleet::header::thing_id, thing_id});
-  appender->append(std::move(record), {});
 }
 
 void Gateway::State::relieve() {

@@ -70,6 +70,15 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   // The thing that it probes for; empty: it is no probe's.
   [[nodiscard]] std::string probed_by(const pki::CertificateInfo& leaf, ByteView leaf_der) const;
 
+  // ---- cloud_metrics.cpp
+  // A record for detectors with what all of them have in their headers.
+  [[nodiscard]] bus::OutRecord device_record(fleet::RecordKind kind, std::string key, std::string value) const;
+  void emit_urgent_metrics();
+  void emit_due_metrics();
+  void go_by_rules();
+  void say_what_is_counted();
+  void append_cloud_metrics(const std::string& thing, const std::string& thing_id, const fleet::CloudMetrics& delta);
+
   // ---- gateway.cpp
   void on_tables_read();
   void on_table_failed(const Error& error);
@@ -78,11 +87,6 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   void make_followers();
   async::Task<void> beat();
   async::Task<void> tick();
-  void emit_urgent_metrics();
-  void emit_due_metrics();
-  void go_by_rules();
-  void say_what_is_counted();
-  void append_cloud_metrics(const std::string& thing, const std::string& thing_id, const fleet::CloudMetrics& delta);
   void heartbeat(bool stopping);
   void say_goodbye();
   void last_words();
