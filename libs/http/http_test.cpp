@@ -3,6 +3,7 @@
 
 #include <future>
 
+#include "async/eventually.hpp"
 #include "http/client.hpp"
 #include "http/server.hpp"
 
@@ -45,6 +46,9 @@ class HttpTest : public ::testing::Test {
     begun.set_value();
     co_await go_on.wait(patience);
     co_return text_response(200, "late");
+  }
+  static bool eventually(const std::function<bool()>& holds) {
+    return async::testing_support::eventually(holds, patience);
   }
   std::string url(std::string_view target) { return fmt::format("http://127.0.0.1:{}{}", server_->port(), target); }
 
@@ -191,7 +195,7 @@ TEST_F(HttpTest, APipeliningClientThatDoesNotReadIsGivenUp) {
     connection = net::connect(loop_, {"127.0.0.1", server_->port()}, nullptr, std::move(callbacks));
   });
   auto& slow = metrics_.counter("fleetward_http_refused_total", "", {{"server", "http"}, {"reason", "slow"}});
-  for (int i = 0; i < 2'000 && slow.value() == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(eventually([&] { return slow.value() > 0; }));
   EXPECT_EQ(slow.value(), 1U);
   auto& answered = metrics_.counter("fleetward_http_requests_total", "", {{"server", "http"}, {"status", "2xx"}});
   EXPECT_LT(answered.value(), 100U) << "answers are not made for who does not take them";
@@ -244,13 +248,12 @@ TEST_F(HttpTest, ConnectionsThatAskNothingGiveWay) {
     ASSERT_TRUE(answer.ok()) << answer.error().message;
     EXPECT_EQ(answer->status, 200);
   }
-  for (int i = 0; i < 2'000 && closed < 8; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  EXPECT_GE(closed, 8) << "two of three places at most, and one for who asks";
+  EXPECT_TRUE(eventually([&] { return closed >= 8; })) << "two of three places at most, and one for who asks";
   EXPECT_THAT(metrics_.to_prometheus_text(), HasSubstr("reason=\"displaced\""));
   async::run_on(loop_, [&] {
     for (auto& c : silent) c->abort();
   });
-  for (int i = 0; i < 2'000 && closed < 10; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(eventually([&] { return closed >= 10; }));
   EXPECT_EQ(closed, 10);
   async::run_on(loop_, [&] { silent.clear(); });
 }
@@ -325,8 +328,7 @@ TEST_F(HttpTest, AnswersThatWaitForSlowReadersAreBounded) {
     }
   });
   const auto is_bounded = [this] { return metrics_.to_prometheus_text().find("slow_readers") != std::string::npos; };
-  for (int i = 0; i < 2'000 && !is_bounded(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  EXPECT_TRUE(is_bounded());
+  EXPECT_TRUE(eventually(is_bounded));
   EXPECT_EQ(ask({"GET", url("/small")})->status, 200);
   EXPECT_EQ(ask({"GET", url("/large")})->status, 503);
   async::run_on(loop_, [&] {

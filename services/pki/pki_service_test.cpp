@@ -12,6 +12,7 @@
 #include <future>
 #include <thread>
 
+#include "async/eventually.hpp"
 #include "core/fault.hpp"
 #include "repository/certificate_repository.hpp"
 #include "repository/migrations.hpp"
@@ -69,12 +70,7 @@ class PkiServiceTest : public ::testing::Test {
     service_.reset();
   }
   static bool eventually(const std::function<bool()>& holds) {
-    const auto end = std::chrono::steady_clock::now() + deadline;
-    while (!holds()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return true;
+    return async::testing_support::eventually(holds, deadline);
   }
   Status change(const std::function<Status(Tx&)>& work) {
     std::promise<Status> done;
