@@ -1,5 +1,6 @@
 """What stands on the embedded bus, read from its SQLite file: an outsider's look, not through the product's own code."""
 import json
+import shutil
 import sqlite3
 from typing import NamedTuple
 
@@ -45,6 +46,16 @@ def records(server, topic=None):
         return out
     finally:
         db.close()
+
+
+def copy_of(server, folder):
+    """The path of a copy of the bus's file, for a replay; with its write-ahead log beside it, where there is one."""
+    copy = folder / "copied.db"
+    shutil.copy(server.data / "bus" / "bus.db", copy)
+    wal = server.data / "bus" / "bus.db-wal"
+    if wal.exists():
+        shutil.copy(wal, folder / "copied.db-wal")
+    return copy
 
 
 def report_id(record):

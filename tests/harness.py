@@ -6,13 +6,10 @@ an event, with a deadline.
 import json
 import os
 import pathlib
-import re
-import shutil
 import signal
 import socket
 import ssl
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -102,18 +99,18 @@ class Fleetward:
 
     # ---- the process
 
-    def start(self, faults="", env=None):
-        self.spawn(faults, env)
+    def start(self, faults="", env=None, arguments=()):
+        self.spawn(faults, env, arguments)
         wait_for("readiness", self._is_ready, 40)
         return self
 
-    def spawn(self, faults="", env=None):
+    def spawn(self, faults="", env=None, arguments=()):
         """Not ready yet when this returns."""
         self.starts += 1
         self.log_path = self.folder / f"server-{self.starts}.log"
         self.log = open(self.log_path, "w")
-        self.process = subprocess.Popen([str(FLEETWARD), "run", "all", "--config", str(self.config)], stdout=self.log,
-                                        stderr=subprocess.STDOUT,
+        self.process = subprocess.Popen([str(FLEETWARD), "run", "all", "--config", str(self.config), *arguments],
+                                        stdout=self.log, stderr=subprocess.STDOUT,
                                         env=dict(os.environ, **({"FLEETWARD_FAULT": faults} if faults else {}), **(env or {})))
 
     def _is_ready(self):

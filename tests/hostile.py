@@ -4,6 +4,7 @@ the server: memory, descriptors, counters.
 Attackers come from addresses of their own (127.1.x.y), so that limits of an address are theirs and not those of the healthy.
 """
 import contextlib
+import os
 import pathlib
 import re
 import socket
@@ -11,10 +12,9 @@ import ssl
 import struct
 import threading
 
-from harness import report, wait_for
-from mqtt_client import CONNACK, DISCONNECT, MqttClient, packet, text
+from harness import Fleetward, report, wait_for
+from mqtt_client import CONNACK, DISCONNECT, PUBACK, MqttClient, packet, text
 
-PUBACK = 0x40
 MIB = 1 << 20
 
 
@@ -104,7 +104,48 @@ def last_word(tls):
     return body[1] if kind == CONNACK and body[1] else None
 
 
+def in_parallel(work, items, threads=4):
+    """What `work` gave for each; an exception is the caller's."""
+    results, failed, chunks = [], [], [items[i::threads] for i in range(threads)]
+
+    def some(chunk):
+        try:
+            for item in chunk:
+                results.append(work(item))
+        except BaseException as error:
+            failed.append(error)
+
+    workers = [threading.Thread(target=some, args=(c,)) for c in chunks]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if failed:
+        raise failed[0]
+    return results
+
+
 # ---- the server's side
+
+@contextlib.contextmanager
+def under_attack(folder, settings=None):
+    """An installation with a device for the attackers, whom its gateway knows, and two for the healthy."""
+    server = Fleetward(folder, settings=settings).start()
+    try:
+        server.enrol("evil", "well-1", "well-2", group="hostile")
+
+        def is_known():
+            with tls_from(server, "evil") as tls:
+                tls.sendall(connect_packet("evil") + b"\xe0\x00")
+                return packets_until_close(tls)
+
+        wait_for("the device to be known", is_known)
+        yield server
+        assert server.stop() == 0
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+
 
 def moved(before, after):
     return {k: n - before.get(k, 0) for k, n in after.items() if n != before.get(k, 0)}
@@ -150,6 +191,10 @@ class Process:
 
     def forget_peak(self):
         pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def descriptors(self):
         return sum(1 for _ in pathlib.Path(f"/proc/{self.pid}/fd").iterdir())

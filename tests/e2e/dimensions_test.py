@@ -1,8 +1,8 @@
 """Topic filters on behaviors, by the aws command line and a real MQTT client: only the right side of a dimension raises, each
 version counts for itself, and a replay of the log agrees."""
 import json
-import shutil
 
+from bus_file import copy_of
 from faked_clock import clock_of_1970
 from harness import ACCOUNT, FLEETWARD, REGION, publish, report, run, wait_for
 
@@ -76,11 +76,7 @@ def test_in_and_not_in_and_another_version(installation, tmp_path):
     assert "ResourceNotFoundException" in gone.stderr
     assert server.stop() == 0
 
-    copy = tmp_path / "copied.db"
-    shutil.copy(server.data / "bus" / "bus.db", copy)
-    wal = server.data / "bus" / "bus.db-wal"
-    if wal.exists():
-        shutil.copy(wal, tmp_path / "copied.db-wal")
+    copy = copy_of(server, tmp_path)
     live = run(FLEETWARD, "replay", "--recorded", copy).stdout
     assert run(FLEETWARD, "replay", copy, env=clock_of_1970(tmp_path)).stdout == live
     assert len(live.splitlines()) == 8

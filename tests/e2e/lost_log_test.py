@@ -2,7 +2,6 @@
 import json
 import shutil
 import stat
-import subprocess
 
 from harness import FLEETWARD, publish, report, run, wait_for
 
@@ -37,11 +36,7 @@ def test_a_lost_log_is_told_and_detection_works_after_it(installation):
         for word in ("reports", "violations that were not yet decided on", "detectors", "--accept-empty-log"):
             assert word in result.stderr, result.stderr
 
-    server.log_path = server.folder / "accepted.log"
-    with open(server.log_path, "w") as log:
-        server.process = subprocess.Popen(
-            [str(FLEETWARD), "run", "all", "--config", str(server.config), "--accept-empty-log"], stderr=log)
-    wait_for("readiness", server._is_ready)
+    server.start(arguments=["--accept-empty-log"])
     assert "empty_log_accepted" in server.log_path.read_text()
     assert not failures(server)
     wait_for("a report", lambda: publish(server, "blind-1", report(2, ports=(22,)), check=False).returncode == 0)

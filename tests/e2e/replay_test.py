@@ -1,6 +1,5 @@
 """Replay gets the copied bus file alone, and a clock set to 1970: its violations equal the live ones byte for byte."""
-import shutil
-
+from bus_file import copy_of
 from faked_clock import clock_of_1970
 from harness import FLEETWARD, publish, report, run, wait_for
 
@@ -30,11 +29,7 @@ def test_over_attach_detach_and_kill(installation, tmp_path):
     wait_for("its clearing", lambda: not server.get("/v1/violations?thing=v3")["violations"])
     assert server.stop() == 0
 
-    copy = tmp_path / "copied.db"
-    shutil.copy(server.data / "bus" / "bus.db", copy)
-    wal = server.data / "bus" / "bus.db-wal"
-    if wal.exists():
-        shutil.copy(wal, tmp_path / "copied.db-wal")
+    copy = copy_of(server, tmp_path)
     live, replayed = tmp_path / "live", tmp_path / "replayed"
     live.write_text(run(FLEETWARD, "replay", "--recorded", copy).stdout)
     replayed.write_text(run(FLEETWARD, "replay", copy, env=clock_of_1970(tmp_path)).stdout)

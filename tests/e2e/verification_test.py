@@ -1,7 +1,7 @@
 """Verification can fail: it looks at what the world sees, not at our own tables."""
 import subprocess
 
-from harness import publish, report, run, wait_for
+from harness import publish, report, wait_for
 
 PROFILE = {
     "behaviors": [{"name": "known-listeners", "metric": "aws:listening-tcp-ports",

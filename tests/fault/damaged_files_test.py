@@ -115,7 +115,7 @@ def leaf_pages(path, word=b"whole-002"):
     return [n for n in range(1, len(data) // PAGE) if data[n * PAGE] == 0x0D and word in data[n * PAGE:(n + 1) * PAGE]]
 
 
-# ---- ways to damage a log: what is lost by it at the most, and whether it is noticed before a start
+# ---- ways to damage a log, each noticed before a start
 
 def cut_in_the_middle(server):
     checkpointed(server)

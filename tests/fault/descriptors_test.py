@@ -1,7 +1,6 @@
 """File descriptors run out while clients go on connecting: sessions and log go on, accepting neither spins nor dies, it is told and
 counted, health and API are still answered, and with descriptors again all comes in."""
 import os
-import pathlib
 import resource
 
 from harness import publish, report, wait_for
@@ -18,11 +17,6 @@ PROFILE = {"targets": ["group/fds"], "behaviors": [
 def allow_descriptors(server, count):
     _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (count, hard))
-
-
-def cpu_seconds(server):
-    fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def failures(server):
@@ -47,9 +41,9 @@ def test_descriptors_exhausted(installation):
         flood = [connect_from(address(i), server.mqtt_port) for i in range(CLIENTS)]
         wait_for("it to be told", lambda: "accept_failed" in server.log_path.read_text())
         # All of what follows happens without descriptors: health, API, log and store work.
-        before, spent = wait_for("it to be counted", lambda: failures(server)), cpu_seconds(server)
+        before, spent = wait_for("it to be counted", lambda: failures(server)), process.cpu_seconds()
         wait_for("more tries to accept", lambda: failures(server) >= before + 20)
-        assert cpu_seconds(server) - spent < 1, "accepting spins"
+        assert process.cpu_seconds() - spent < 1, "accepting spins"
         assert server.readiness()[0] == 200
         healthy.go_on_being_answered(20)
         suspect.publish("$aws/things/suspect/defender/metrics/json", report(2, ports=(22, 48101)), 2)

@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
-from harness import Fleetward, wait_for
-from hostile import (MIB, Cost, Healthy, connect_packet, counted, last_word, packets_until_close, publish_packet, tls_from)
+from hostile import (MIB, Cost, Healthy, connect_packet, counted, last_word, packets_until_close, publish_packet, tls_from,
+                     under_attack)
 from mqtt_client import CONNACK, packet, text
 
 REPORTS = "$aws/things/evil/defender/metrics/json"
@@ -98,17 +98,8 @@ def attacked(tmp_path_factory):
     # Every case is a connection of its own from one device and one address: their rates are not what is tested here.
     settings = {"gateway": {"device_connections_burst": 10_000, "address_failures_burst": 10_000,
                             "device_messages_burst": 10_000, "device_messages_per_second": 10_000}}
-    server = Fleetward(tmp_path_factory.mktemp("attacked"), settings=settings).start()
-    server.enrol("evil", "well-1", "well-2", group="hostile")
-
-    def is_known():
-        with tls_from(server, "evil") as tls:
-            tls.sendall(connect_packet("evil") + b"\xe0\x00")
-            return packets_until_close(tls)
-
-    wait_for("the device to be known", is_known)
-    yield server
-    assert server.stop() == 0
+    with under_attack(tmp_path_factory.mktemp("attacked"), settings) as server:
+        yield server
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,9 @@ import collections
 import json
 import os
 import random
-import time
+import subprocess
+
+import pytest
 
 from bus_file import records
 from fleet_sim import Simulator, await_rules, check_reports, outcomes, violation_events
@@ -45,6 +47,12 @@ def install(installation):
     return server
 
 
+def go_on_for(server, seconds):
+    """It lives until it is killed: an end of its own before that is none of ours."""
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.process.wait(timeout=seconds)
+
+
 def live_and_die(server, acknowledged, moments):
     """How many of the lives answered devices before they ended."""
     answering = 0
@@ -53,10 +61,10 @@ def live_and_die(server, acknowledged, moments):
         if i > 0:
             server.spawn()
         if i % 2:  # some of these come before it is ready
-            time.sleep(moments.uniform(0.02, 1.5))
+            go_on_for(server, moments.uniform(0.02, 1.5))
         else:
             wait_for("reports to be acknowledged", lambda: len(acknowledged()) > before, 60)
-            time.sleep(moments.uniform(0, 0.8))
+            go_on_for(server, moments.uniform(0, 0.8))
         server.kill()
         answering += len(acknowledged()) > before
     server.start()
