@@ -4,15 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <future>
 #include <random>
 
 #include "repository/action_repository.hpp"
 #include "repository/certificate_repository.hpp"
 #include "repository/governor_repository.hpp"
-#include "repository/migrations.hpp"
 #include "repository/registry_repository.hpp"
-#include "store/sqlite_store.hpp"
+#include "repository/store_fixture.hpp"
 
 namespace fleetward::repository {
 
@@ -22,15 +20,10 @@ using fleet::HoldLevel;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-class ActionTest : public ::testing::Test {
+class ActionTest : public StoreFixture<> {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "actions-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-    auto opened = store::open_sqlite_store(folder_ + "/store.db", metrics_);
-    ASSERT_TRUE(opened.ok());
-    store_ = std::move(*opened);
-    ASSERT_TRUE(store_->migrate(all_migrations()).ok());
+    ASSERT_NO_FATAL_FAILURE(StoreFixture::SetUp());
     respond::PlaybookEntry entry;
     entry.name = "isolate";
     entry.mode = respond::EntryMode::act;
@@ -39,24 +32,10 @@ class ActionTest : public ::testing::Test {
     policy_.playbook.entries = {entry};
     policy_.enforcing = true;
   }
-  void TearDown() override {
-    store_.reset();
-    std::filesystem::remove_all(folder_);
-  }
 
   template <class T>
   Result<T> in(std::function<Result<T>(store::Transaction&)> work) {
-    std::optional<Result<T>> out;
-    std::promise<Status> done;
-    store_->run(
-        [&](store::Transaction& tx) -> Status {
-          out = work(tx);
-          return out->ok() ? Status() : Status(out->error());
-        },
-        [&](Status s) { done.set_value(std::move(s)); });
-    const Status committed = done.get_future().get();
-    if (!committed) return committed.error();
-    return std::move(*out);
+    return in_store<T>(work);
   }
   void fleet_of(int count, const std::string& group) {
     ASSERT_TRUE(in<bool>([&](store::Transaction& tx) -> Result<bool> {
@@ -115,9 +94,6 @@ class ActionTest : public ::testing::Test {
     return in<std::vector<fleet::Hold>>([&](store::Transaction& tx) { return holds_of(tx, thing); })->size();
   }
 
-  std::string folder_;
-  metrics::Registry metrics_;
-  std::unique_ptr<store::Store> store_;
   Policy policy_;
   Instant now_ = instant_from_ms(1'800'000'000'000);
   int violations_ = 0;

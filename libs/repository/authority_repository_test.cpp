@@ -4,13 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "fleet/topics.hpp"
 #include "pki/openssl_ca.hpp"
-#include "repository/migrations.hpp"
-#include "store/run_and_wait.hpp"
-#include "store/sqlite_store.hpp"
+#include "repository/store_fixture.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -27,29 +23,16 @@ using Tx = store::Transaction;
 
 enum class Kind { file, memory };
 
-class AuthorityRepositoryTest : public ::testing::TestWithParam<Kind> {
+class AuthorityRepositoryTest : public StoreFixture<::testing::TestWithParam<Kind>> {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "authorities-").string() + std::string(6, 'X');
-    folder_ = ::mkdtemp(pattern.data());
-    auto opened = GetParam() == Kind::file ? store::open_sqlite_store(folder_ + "/store.db", metrics_)
-                                           : store::open_memory_store(loop_, metrics_);
-    ASSERT_TRUE(opened.ok()) << opened.error().message;
-    store_ = std::move(*opened);
-    ASSERT_TRUE(store_->migrate(all_migrations()).ok());
+    ASSERT_NO_FATAL_FAILURE(StoreFixture::SetUp());
     acme_ = std::make_unique<OpensslCa>(folder_ + "/acme", "/CN=Devices");
     namesake_ = std::make_unique<OpensslCa>(folder_ + "/namesake", "/CN=Devices");
   }
-  void TearDown() override {
-    store_.reset();
-    std::filesystem::remove_all(folder_);
+  Result<std::unique_ptr<store::Store>> open_store() override {
+    return GetParam() == Kind::file ? StoreFixture::open_store() : store::open_memory_store(loop_, metrics_);
   }
-
-  template <class T>
-  Result<T> in_store(const std::function<Result<T>(Tx&)>& work) {
-    return store::run_and_wait<T>(*store_, work);
-  }
-  Status change(const std::function<Status(Tx&)>& work) { return in_store<void>(work); }
 
   std::string enlist(const OpensslCa& ca, AuthorityStatus status = AuthorityStatus::active) {
     const auto info = pki::read_authority(ca.pem(), now_);
@@ -119,10 +102,7 @@ class AuthorityRepositoryTest : public ::testing::TestWithParam<Kind> {
   }
 
   Instant now_ = std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now()) + std::chrono::seconds(1);
-  std::string folder_;
-  metrics::Registry metrics_;
   async::LoopThread loop_{"store"};
-  std::unique_ptr<store::Store> store_;
   std::unique_ptr<OpensslCa> acme_, namesake_;
 };
 INSTANTIATE_TEST_SUITE_P(Stores, AuthorityRepositoryTest, ::testing::Values(Kind::file, Kind::memory),

@@ -4,13 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "fleet/topics.hpp"
-#include "repository/migrations.hpp"
 #include "repository/profile_repository.hpp"
-#include "store/run_and_wait.hpp"
-#include "store/sqlite_store.hpp"
+#include "repository/store_fixture.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -21,25 +17,8 @@ using ::testing::IsEmpty;
 using Tx = store::Transaction;
 using Filters = std::vector<std::string>;
 
-class DimensionTest : public ::testing::Test {
+class DimensionTest : public StoreFixture<> {
  protected:
-  void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "dimensions-").string() + std::string(6, 'X');
-    folder_ = ::mkdtemp(pattern.data());
-    auto opened = store::open_sqlite_store(folder_ + "/store.db", metrics_);
-    ASSERT_TRUE(opened.ok()) << opened.error().message;
-    store_ = std::move(*opened);
-    ASSERT_TRUE(store_->migrate(all_migrations()).ok());
-  }
-  void TearDown() override {
-    store_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-
-  template <class T>
-  Result<T> in_store(const std::function<Result<T>(Tx&)>& work) {
-    return store::run_and_wait<T>(*store_, work);
-  }
   Result<DimensionRow> create(const std::string& name, const Filters& filters, const std::string& token) {
     return in_store<DimensionRow>([&](Tx& tx) { return create_dimension(tx, {name, 0, filters}, token, now_); });
   }
@@ -87,9 +66,6 @@ class DimensionTest : public ::testing::Test {
     return fleet::manifest_from_json(said(last))->dimensions;
   }
 
-  metrics::Registry metrics_;
-  std::string folder_;
-  std::unique_ptr<store::Store> store_;
   const Instant now_ = instant_from_ms(1'795'000'000'000);
 };
 

@@ -4,15 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <future>
-
 #include "fleet/topics.hpp"
 #include "repository/manifest.hpp"
-#include "repository/migrations.hpp"
 #include "repository/profile_repository.hpp"
-#include "store/run_and_wait.hpp"
-#include "store/sqlite_store.hpp"
+#include "repository/store_fixture.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -21,27 +16,8 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using Tx = store::Transaction;
 
-class RegistryTest : public ::testing::Test {
+class RegistryTest : public StoreFixture<> {
  protected:
-  void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "registry-").string() + std::string(6, 'X');
-    folder_ = ::mkdtemp(pattern.data());
-    auto opened = store::open_sqlite_store(folder_ + "/store.db", metrics_);
-    ASSERT_TRUE(opened.ok()) << opened.error().message;
-    store_ = std::move(*opened);
-    ASSERT_TRUE(store_->migrate(all_migrations()).ok());
-  }
-  void TearDown() override {
-    store_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-
-  template <class T>
-  Result<T> in_store(const std::function<Result<T>(Tx&)>& work) {
-    return store::run_and_wait<T>(*store_, work);
-  }
-  Status change(const std::function<Status(Tx&)>& work) { return in_store<void>(work); }
-
   Result<ThingRow> make_thing(const std::string& name, const std::string& id, const Attributes& attributes = {}) {
     return in_store<ThingRow>([&](Tx& tx) { return create_thing(tx, name, id, "cam", attributes, now_); });
   }
@@ -89,9 +65,6 @@ class RegistryTest : public ::testing::Test {
     return *in_store<ThingRow>([&](Tx& tx) { return get_thing(tx, name); });
   }
 
-  metrics::Registry metrics_;
-  std::string folder_;
-  std::unique_ptr<store::Store> store_;
   const Instant now_ = instant_from_ms(1'795'000'000'000);
 };
 
