@@ -251,22 +251,17 @@ Status ask_for_new_crl(store::Transaction& tx) {
   return done(tx.execute("UPDATE crl SET revocations=-1"));
 }
 
-Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, Instant now, Millis crl_lifetime) {
-  constexpr std::int64_t rows_a_page = 50'000;
+Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, Instant now, Millis crl_lifetime,
+                                                       const std::string& after) {
+  const auto rows = tx.query(
+      "SELECT serial, revoked_ms, revoked_reason FROM certificates WHERE revoked_ms IS NOT NULL AND registered = 0 AND "
+      "not_after_ms > $1 AND serial > $2 ORDER BY serial LIMIT $3",
+      {to_ms(now - crl_lifetime), after, static_cast<std::int64_t>(revoked_page)});
+  if (!rows) return rows.error();
   std::vector<pki::RevokedEntry> out;
-  for (std::string after;;) {
-    const auto rows = tx.query(
-        "SELECT serial, revoked_ms, revoked_reason FROM certificates WHERE revoked_ms IS NOT NULL AND registered = 0 "
-        "AND "
-        "not_after_ms > $1 AND serial > $2 ORDER BY serial LIMIT $3",
-        {to_ms(now - crl_lifetime), after, rows_a_page});
-    if (!rows) return rows.error();
-    for (const store::Row& r : *rows) {
-      out.push_back({r.text(0), instant_from_ms(r.integer(1)), static_cast<pki::RevocationReason>(r.integer_or(2, 0))});
-    }
-    if (static_cast<std::int64_t>(rows->size()) < rows_a_page) return out;
-    after = out.back().serial;
-  }
+  for (const store::Row& r : *rows)
+    out.push_back({r.text(0), instant_from_ms(r.integer(1)), static_cast<pki::RevocationReason>(r.integer_or(2, 0))});
+  return out;
 }
 
 Result<pki::CertificateState> state_of_serial(store::Transaction& tx, const std::string& serial) {

@@ -94,8 +94,11 @@ Status insert_registered(store::Transaction& tx, const CertificateRow& row, Inst
 Status hold_certificate(store::Transaction& tx, const CertificateRow& row, Instant now);
 Status lift_certificate(store::Transaction& tx, const CertificateRow& row, Instant now);
 
-// Our own that are revoked and belong into the CRL of `now`, by serial: until one CRL past their expiry.
-Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, Instant now, Millis crl_lifetime);
+// Our own that are revoked and belong into the CRL of `now`, until one CRL past their expiry: by serial, those after
+// `after`, revoked_page at most.
+constexpr std::size_t revoked_page = 20'000;
+Result<std::vector<pki::RevokedEntry>> revoked_entries(store::Transaction& tx, Instant now, Millis crl_lifetime,
+                                                       const std::string& after = "");
 // Of our own certificates alone: others may have the same serial.
 Result<pki::CertificateState> state_of_serial(store::Transaction& tx, const std::string& serial);
 

@@ -3,13 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <future>
-
 #include "fleet/topics.hpp"
-#include "repository/migrations.hpp"
-#include "store/run_and_wait.hpp"
-#include "store/sqlite_store.hpp"
+#include "repository/store_fixture.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -18,27 +13,12 @@ using fleet::CertificateStatus;
 using ::testing::SizeIs;
 using Tx = store::Transaction;
 
-class CertificateRepositoryTest : public ::testing::Test {
+class CertificateRepositoryTest : public StoreFixture<> {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "certificates-").string() + std::string(6, 'X');
-    folder_ = ::mkdtemp(pattern.data());
-    auto opened = store::open_sqlite_store(folder_ + "/store.db", metrics_);
-    ASSERT_TRUE(opened.ok()) << opened.error().message;
-    store_ = std::move(*opened);
-    ASSERT_TRUE(store_->migrate(all_migrations()).ok());
+    ASSERT_NO_FATAL_FAILURE(StoreFixture::SetUp());
     issuer_.certificate_pem = *pki::make_root(issuer_.key, "Test", now_, std::chrono::hours(24 * 3650), random_);
   }
-  void TearDown() override {
-    store_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-
-  template <class T>
-  Result<T> in_store(const std::function<Result<T>(Tx&)>& work) {
-    return store::run_and_wait<T>(*store_, work);
-  }
-  Status change(const std::function<Status(Tx&)>& work) { return in_store<void>(work); }
 
   std::string pem_for(const std::string& thing, Millis lifetime = std::chrono::hours(24 * 365)) {
     pki::LeafRequest leaf;
@@ -73,16 +53,19 @@ class CertificateRepositoryTest : public ::testing::Test {
     return out;
   }
   std::vector<pki::RevokedEntry> revoked(Instant at) {
-    return *in_store<std::vector<pki::RevokedEntry>>(
-        [&](Tx& tx) { return revoked_entries(tx, at, std::chrono::hours(24 * 7)); });
+    std::vector<pki::RevokedEntry> all;
+    for (;;) {  // page by page, as the authority does
+      const auto page = *in_store<std::vector<pki::RevokedEntry>>([&](Tx& tx) {
+        return revoked_entries(tx, at, std::chrono::hours(24 * 7), all.empty() ? "" : all.back().serial);
+      });
+      all.insert(all.end(), page.begin(), page.end());
+      if (page.size() < revoked_page) return all;
+    }
   }
   pki::CertificateState::Kind kind_of(const std::string& serial) {
     return in_store<pki::CertificateState>([&](Tx& tx) { return state_of_serial(tx, serial); })->kind;
   }
 
-  std::string folder_;
-  metrics::Registry metrics_;
-  std::unique_ptr<store::Store> store_;
   crypto::SeededRandom random_{3};
   Instant now_ = *parse_rfc3339("2026-11-24T12:00:00Z");
   pki::Issuer issuer_{*crypto::PrivateKey::generate(), {}};

@@ -43,6 +43,33 @@ http::Response ocsp_http(const pki::OcspAnswer& answer, bool is_cacheable) {
           std::string(as_text(answer.der))};
 }
 
+// What the folder's files hold.
+struct Material {
+  static Result<Material> load(const std::string& folder);
+
+  pki::Issuer issuer;
+  std::string issuer_id;  // fingerprint
+  pki::OcspResponder responder;
+  std::string responder_pem;
+  std::string root_pem;
+};
+
+// Page by page: the revoked ones are many, and the list of them is large enough.
+Result<Bytes> crl_of(store::Transaction& tx, const pki::Issuer& by, const repository::CrlRow& crl, Millis lifetime) {
+  auto writer = pki::CrlWriter::begin(by, crl.number, crl.this_update, crl.next_update,
+                                      static_cast<std::size_t>(crl.revocations));
+  if (!writer) return writer.error();
+  for (std::string after;;) {
+    const auto page = repository::revoked_entries(tx, crl.this_update, lifetime, after);
+    if (!page) return page.error();
+    for (const pki::RevokedEntry& e : *page) {
+      if (const Status added = writer->add(e.serial, e.at, e.reason); !added) return added.error();
+    }
+    if (page->size() < repository::revoked_page) return std::move(*writer).finish();
+    after = page->back().serial;
+  }
+}
+
 }  // namespace
 
 struct PkiService::State : std::enable_shared_from_this<PkiService::State> {
@@ -62,7 +89,6 @@ struct PkiService::State : std::enable_shared_from_this<PkiService::State> {
         crl_age(m.gauge("fleetward_pki_crl_validity_used_ratio",
                         "Part of the CRL's validity that has passed: over 0.5 its renewal has stalled.")) {}
 
-  Status load();
   void renew_responder_when_due();
   void measure();
   bool may_sign_ocsp();
@@ -82,13 +108,9 @@ struct PkiService::State : std::enable_shared_from_this<PkiService::State> {
   std::unique_ptr<store::Listener> wake;
   std::unique_ptr<http::Server> server;
   crypto::SystemRandom random;
-  std::optional<pki::Issuer> issuer;
-  std::string issuer_id;  // fingerprint
-  std::optional<pki::OcspSigner> signer;
-  std::optional<pki::OcspResponder> responder;  // made of it
-  std::string root_pem;
-  std::optional<repository::CrlRow> crl;
-  std::optional<repository::CrlRow> first_crl;  // of this start: what the stale-CRL fault serves
+  std::optional<Material> material;                     // from start() on
+  std::shared_ptr<const repository::CrlRow> crl;        // with its bytes
+  std::shared_ptr<const repository::CrlRow> first_crl;  // of this start, while the stale-CRL fault is to serve it
   metrics::Counter& signed_total;
   metrics::Counter& failed_total;
   metrics::Counter& ocsp_total;
@@ -102,14 +124,14 @@ struct PkiService::State : std::enable_shared_from_this<PkiService::State> {
   std::atomic<std::uint16_t> port{0};
 };
 
-Status PkiService::State::load() {
+Result<Material> Material::load(const std::string& folder) {
   std::map<std::string, std::string> files;
   for (const auto& [name, secret] : {std::pair{"root.crt", false},
                                      {"issuing.crt", false},
                                      {"issuing.key", true},
                                      {"ocsp.crt", false},
                                      {"ocsp.key", true}}) {
-    auto text = read_authority_file(config.folder, name, secret);
+    auto text = read_authority_file(folder, name, secret);
     if (!text) return text.error();
     files[name] = std::move(*text);
   }
@@ -117,16 +139,15 @@ Status PkiService::State::load() {
   if (!issuing_key) return issuing_key.error().with_context("issuing.key");
   const auto ocsp_key = crypto::PrivateKey::from_pem(files["ocsp.key"]);
   if (!ocsp_key) return ocsp_key.error().with_context("ocsp.key");
-  issuer = pki::Issuer{*issuing_key, files["issuing.crt"]};
-  signer = pki::OcspSigner{*ocsp_key, files["ocsp.crt"], files["issuing.crt"]};
-  auto made = pki::OcspResponder::make(*signer);
-  if (!made) return made.error().with_context("ocsp.crt");
-  responder = std::move(*made);
-  root_pem = files["root.crt"];
-  const auto info = pki::read_certificate(issuer->certificate_pem);
+  auto responder = pki::OcspResponder::make({*ocsp_key, files["ocsp.crt"], files["issuing.crt"]});
+  if (!responder) return responder.error().with_context("ocsp.crt");
+  const auto info = pki::read_certificate(files["issuing.crt"]);
   if (!info) return info.error().with_context("issuing.crt");
-  issuer_id = info->fingerprint;
-  return {};
+  return Material{{*issuing_key, files["issuing.crt"]},
+                  info->fingerprint,
+                  std::move(*responder),
+                  files["ocsp.crt"],
+                  files["root.crt"]};
 }
 
 // A process may outlive its responder's certificate, which lives for weeks.
@@ -137,9 +158,10 @@ void PkiService::State::renew_responder_when_due() {
   const Status renewed = renew_responder(config.folder, now, random);
   const auto pem = renewed.ok() ? read_authority_file(config.folder, "ocsp.crt") : Result<std::string>(renewed.error());
   if (!pem) return log::error("ocsp_certificate_not_renewed", {{"error", pem.error().message}});
-  if (*pem == signer->certificate_pem) return;
-  if (const Status loaded = load(); !loaded)
-    return log::error("ocsp_certificate_not_renewed", {{"error", loaded.error().message}});
+  if (*pem == material->responder_pem) return;
+  auto loaded = Material::load(config.folder);  // whole, or what we have stays, and is looked at again
+  if (!loaded) return log::error("ocsp_certificate_not_renewed", {{"error", loaded.error().message}});
+  material = std::move(*loaded);
   log::info("ocsp_certificate_renewed", {});
 }
 
@@ -168,7 +190,7 @@ Result<std::string> PkiService::State::certificate_for(const repository::Signing
   leaf.lifetime = request.probe ? config.probe_lifetime : config.device_lifetime;
   leaf.crl_url = config.public_url + "/crl/issuing.crl";
   leaf.ocsp_url = config.public_url + "/ocsp";
-  return pki::issue(*issuer, *key, leaf, now, random);
+  return pki::issue(material->issuer, *key, leaf, now, random);
 }
 
 async::Task<Status> PkiService::State::sign_open_requests() {
@@ -183,7 +205,7 @@ async::Task<Status> PkiService::State::sign_open_requests() {
     outcomes.emplace_back(request, certificate_for(request, now));
     (outcomes.back().second.ok() ? signed_total : failed_total).add();
   }
-  const std::string by = issuer_id;
+  const std::string by = material->issuer_id;
   std::function<Status(store::Transaction&)> write = [&outcomes, by, now](store::Transaction& tx) -> Status {
     for (const auto& [request, pem] : outcomes) {
       const Status written = pem.ok() ? repository::finish_signing(tx, request, *pem, by, now)
@@ -202,33 +224,31 @@ async::Task<Status> PkiService::State::renew_crl() {
   const Instant now = scheduler.now();
   const Millis lifetime = config.crl_lifetime;
   const Millis every = config.crl_every;
-  const pki::Issuer by = *issuer;
+  const pki::Issuer by = material->issuer;
   const std::int64_t known = crl ? crl->number : 0;
   std::function<Result<repository::CrlRow>(store::Transaction&)> work =
       [=](store::Transaction& tx) -> Result<repository::CrlRow> {
     const auto count = repository::revocation_count(tx);
     if (!count) return count.error();
-    const auto last = repository::load_crl(tx, known);
+    auto last = repository::load_crl(tx, known);
     if (!last) return last.error();
     const bool due = !*last || (**last).revocations != *count || has_passed((**last).this_update, now, every);
-    if (!due || (*last && fault::is_armed("pki.crl_not_renewed"))) return **last;
-    const auto entries = repository::revoked_entries(tx, now, lifetime);
-    if (!entries) return entries.error();
+    if (!due || (*last && fault::is_armed("pki.crl_not_renewed"))) return std::move(**last);
     repository::CrlRow next{*last ? (**last).number + 1 : 1, {}, now, now + lifetime, *count};
-    auto der = pki::make_crl(by, *entries, next.number, next.this_update, next.next_update);
+    auto der = crl_of(tx, by, next, lifetime);
     if (!der) return der.error();
     next.der = std::move(*der);
     fault::crash_here("pki.before_crl_saved");
     if (const Status saved = repository::save_crl(tx, next); !saved) return saved.error();
     return next;
   };
-  const Result<repository::CrlRow> row = co_await store::transact<repository::CrlRow>(store, scheduler, work);
+  Result<repository::CrlRow> row = co_await store::transact<repository::CrlRow>(store, scheduler, work);
   if (!row) co_return row.error();
   if (crl && row->number != crl->number) fault::crash_here("pki.after_crl_saved");
   if (!crl || row->number != crl->number)
     log::info("crl_in_force", {{"number", row->number}, {"revoked_ever", row->revocations}});
-  if (!row->der.empty()) crl = *row;  // else it is the one that we have
-  if (!first_crl) first_crl = crl;
+  if (!row->der.empty()) crl = std::make_shared<const repository::CrlRow>(std::move(*row));  // else we have it
+  if (!first_crl && fault::is_armed("pki.serve_stale_crl")) first_crl = crl;
   has_crl = true;
   co_return Status();
 }
@@ -258,11 +278,9 @@ http::Response PkiService::State::crl_response(const http::Request& request) con
                            {"Last-Modified", http_date(served->this_update)},
                            {"Cache-Control", "public, max-age=60"},
                            {"Expires", http_date(scheduler.now() + std::chrono::minutes(1))}},
-                          std::string(as_text(served->der))};
-  if (is_known(request, tag)) {
-    response.status = 304;
-    response.body.clear();
-  }
+                          {}};
+  if (is_known(request, tag)) response.status = 304;
+  else response.body = as_text(served->der);
   return response;
 }
 
@@ -278,7 +296,7 @@ async::Task<http::Response> PkiService::State::ocsp_response(http::Request reque
     ocsp_throttled_total.add();
     co_return ocsp_http(pki::ocsp_try_later(), false);
   }
-  const pki::OcspResponder by = *responder;  // it may be renewed meanwhile
+  const pki::OcspResponder by = material->responder;  // it may be renewed meanwhile
   const Instant now = scheduler.now();
   const Millis validity = config.ocsp_validity;
   std::function<Result<pki::OcspAnswer>(store::Transaction&)> work =
@@ -312,8 +330,8 @@ async::Task<http::Response> PkiService::State::handle(http::Request request) {
   }
   if (reads && path == "/crl/issuing.crl") co_return crl_response(request);
   if (reads && path == "/ca/issuing.crt")
-    co_return http::text_response(200, issuer->certificate_pem, "application/x-pem-file");
-  if (reads && path == "/ca/root.crt") co_return http::text_response(200, root_pem, "application/x-pem-file");
+    co_return http::text_response(200, material->issuer.certificate_pem, "application/x-pem-file");
+  if (reads && path == "/ca/root.crt") co_return http::text_response(200, material->root_pem, "application/x-pem-file");
   co_return http::text_response(404, "here are /crl/issuing.crl, /ocsp, /ca/issuing.crt and /ca/root.crt\n");
 }
 
@@ -322,7 +340,9 @@ PkiService::PkiService(PkiConfig config, store::Store& store, async::Scheduler& 
 PkiService::~PkiService() = default;
 
 Status PkiService::start() {
-  if (const Status loaded = state_->load(); !loaded) return loaded;
+  auto loaded = Material::load(state_->config.folder);
+  if (!loaded) return loaded.error();
+  state_->material = std::move(*loaded);
   Status opened;
   async::run_on(state_->scheduler, [&] {
     State* state = state_.get();
