@@ -8,18 +8,23 @@
 namespace fleetward::bus {
 namespace {
 
+constexpr std::string_view long_value =
+    "a value of a record, longer than the steps of sixteen bytes that it is summed in";
+
 std::int64_t sum_of(std::string_view key, std::optional<std::string_view> value, std::string_view headers) {
   return record_sum(partition_seed("devices", 3), 7, 1'700'000'000'000, key, value, headers);
 }
 
 TEST(RecordSum, IsPartOfTheFormat) {
-  EXPECT_EQ(sum_of("cam-1", "{\"a\":1}", "kind"), sum_of("cam-1", "{\"a\":1}", "kind"));
-  EXPECT_EQ(partition_seed("devices", 3), 10'979'048'072'400'351'842U)
-      << "a file that is there would be taken for damaged";
+  // Otherwise a file that is there would be taken for damaged.
+  EXPECT_EQ(partition_seed("devices", 3), 10'979'048'072'400'351'842U);
+  EXPECT_EQ(sum_of("cam-1", "{\"a\":1}", "kind"), -1'836'690'757'415'698'013);
+  EXPECT_EQ(sum_of("cam-1", std::nullopt, "kind"), -2'636'823'719'658'299'830);
+  EXPECT_EQ(sum_of("cam-1", long_value, "kind"), 1'959'266'956'961'399'640);
 }
 
 TEST(RecordSum, TellsEveryFlippedBit) {
-  const std::string value = "a value of a record, longer than the steps of sixteen bytes that it is summed in";
+  const std::string value(long_value);
   const std::int64_t whole = sum_of("k", value, "h");
   for (std::size_t bit = 0; bit < value.size() * 8; ++bit) {
     std::string other = value;

@@ -1,6 +1,6 @@
 // Revocation lists of others. The input is looked at as a file, and, signed by this world's issuer, as the part of a
 // list that a signature covers: what our reader takes, openssl's must take, too, and read the same.
-#include "crypto/random.hpp"
+#include "fuzz/issuer.hpp"
 #include "fuzz/target.hpp"
 #include "pki/crl_view.hpp"
 #include "pki/der.hpp"
@@ -8,17 +8,9 @@
 namespace fleetward::fuzz {
 namespace {
 
-constexpr Instant now{std::chrono::seconds(1'790'000'000)};
-constexpr Millis year = std::chrono::hours(24 * 365);
-
 struct World {
-  World() {
-    crypto::SystemRandom random;
-    pki::Issuer root{*crypto::PrivateKey::generate(), {}};
-    root.certificate_pem = *pki::make_root(root.key, "Root", now, 10 * year, random);
-    issuing.certificate_pem = *pki::make_issuing(root, issuing.key.public_key(), "Issuing", now, 5 * year, random);
-  }
-  pki::Issuer issuing{*crypto::PrivateKey::generate(), {}};
+  crypto::SystemRandom random;
+  pki::Issuer issuing = make_issuer(random);
 };
 
 Bytes signed_by(const pki::Issuer& issuer, ByteView tbs) {

@@ -1,22 +1,16 @@
 // OCSP: whatever is asked gets an answer of bounded size that openssl's reader takes; whatever is answered is believed
 // only when the issuer or its delegate signed it.
-#include "crypto/random.hpp"
+#include "fuzz/issuer.hpp"
 #include "fuzz/target.hpp"
 #include "pki/ocsp.hpp"
 
 namespace fleetward::fuzz {
 namespace {
 
-constexpr Instant now{std::chrono::seconds(1'790'000'000)};
-constexpr Millis year = std::chrono::hours(24 * 365);
-
 struct World {
   World() {
     crypto::SystemRandom random;
-    pki::Issuer root{*crypto::PrivateKey::generate(), {}};
-    root.certificate_pem = *pki::make_root(root.key, "Root", now, 10 * year, random);
-    pki::Issuer issuing{*crypto::PrivateKey::generate(), {}};
-    issuing.certificate_pem = *pki::make_issuing(root, issuing.key.public_key(), "Issuing", now, 5 * year, random);
+    const pki::Issuer issuing = make_issuer(random);
     pki::LeafRequest request;
     request.common_name = "device";
     request.lifetime = year;
