@@ -9,9 +9,9 @@ import tempfile
 import time
 
 import harness
+from servers import cpu_seconds
 
 BENCH_PKI = pathlib.Path(os.environ["FLEETWARD_BUILD"]) / "bench" / "pki" / "bench_pki"
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def told(*arguments):
@@ -33,11 +33,6 @@ def crl(entries, rounds):
     for kind, runs in figures.items():
         seconds, peak = (statistics.median(r[key] for r in runs) for key in ("cpu_seconds", "peak_bytes"))
         print(f"{kind:8} {entries} entries: {seconds:.2f} s, {peak / 1e6:.0f} MB at its peak, {runs[0]['bytes'] / 1e6:.1f} MB of DER")
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def post(request, path, keep):

@@ -25,6 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "release"
 os.environ["FLEETWARD_BUILD"] = str(BUILD)
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
+LOAD_DEVICES = 500
 
 
 def build(*targets):
@@ -103,9 +104,6 @@ class Load:
     def __exit__(self, *_):
         self.process.kill()  # its measurement is not what is wanted
         self.process.wait()
-
-
-LOAD_DEVICES = 500
 
 
 def make_breaching(server, prefix, count):

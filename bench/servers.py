@@ -22,6 +22,11 @@ def line_of(process, event):
     return told
 
 
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
 class Server:
     """A process that listens on `port`; its CPU seconds and resident bytes."""
 
@@ -29,8 +34,7 @@ class Server:
     port = 0
 
     def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return cpu_seconds(self.process.pid)
 
     def resident_bytes(self):
         for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
@@ -112,13 +116,23 @@ def per_cpu_second(kind, server, folder, connections, seconds):
     return count / used, count / told["seconds"], used / told["seconds"]
 
 
+def settled(resident_bytes, within=64 << 10, looks=12, seconds=60):
+    """What it is when it has not moved for three seconds: what was of use for the handshakes is given back by then."""
+    deadline, last = time.monotonic() + seconds, [resident_bytes()]
+    while len(last) < looks or max(last) - min(last) > within:
+        if time.monotonic() > deadline:
+            raise SystemExit("the memory of the server does not come to rest")
+        time.sleep(0.25)
+        last = [*last, resident_bytes()][-looks:]
+    return last[-1]
+
+
 def bytes_per_idle(server, folder, connections):
     """Resident bytes that one more idle connection takes."""
     before = server.resident_bytes()
     client = load("idle", server, folder, connections)
     line_of(client, "connected")
-    time.sleep(3)  # what was of use for the handshakes is given back
-    after = server.resident_bytes()
+    after = settled(server.resident_bytes)
     client.stdin.close()
     client.wait(timeout=120)
     return (after - before) / connections
