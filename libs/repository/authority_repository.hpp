@@ -1,18 +1,14 @@
-// Authorities of the operator's own: who they are, what their CRLs say, and the certificates of theirs that were taken
-// in. The only code that writes their tables. All functions run inside a store transaction; what gateways must know
-// (an authority's standing, a certificate's) goes onto topic `certificates` in the same transaction.
-//
-// A CRL's entries are kept whole, whether we know their certificates or not, in feed_buckets blobs an authority: one
-// that is taken in later is looked up there. Some 26 bytes an entry. Limits: authorities_max, pki::crl_bytes_max.
+// Authorities of the operator's own: who they are, and the certificates of theirs that were taken in. With
+// authority_feed the only code that writes their table. All functions run inside a store transaction; what gateways
+// must know (an authority's standing, a certificate's) goes onto topic `certificates` in the same transaction. Limit:
+// authorities_max.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "fleet/access.hpp"
 #include "pki/authority.hpp"
-#include "pki/crl_view.hpp"
 #include "repository/certificate_repository.hpp"
 
 namespace fleetward::repository {
@@ -51,7 +47,6 @@ struct AuthorityRow {
 // already_exists; resource_exhausted: authorities_max are there.
 Status register_authority(store::Transaction& tx, const pki::AuthorityInfo& info, fleet::AuthorityStatus status,
                           const std::string& mode, Instant now);
-Result<std::optional<AuthorityRow>> find_authority(store::Transaction& tx, const std::string& id);
 Result<AuthorityRow> get_authority(store::Transaction& tx, const std::string& id);  // not_found
 // By creation; at most authorities_max.
 Result<std::vector<AuthorityRow>> list_authorities(store::Transaction& tx);
@@ -59,9 +54,6 @@ Result<std::vector<AuthorityRow>> list_authorities(store::Transaction& tx);
 Status set_authority_status(store::Transaction& tx, const std::string& id, fleet::AuthorityStatus status, Instant now);
 // Its certificates stay, and are refused. failed_precondition while it is ACTIVE.
 Status delete_authority(store::Transaction& tx, const std::string& id, Instant now);
-// Where its CRL is, and how often it is read. Another place begins anew with whatever number is found there; what the
-// last one said stays until then. An empty source reads none.
-Status set_feed(store::Transaction& tx, const std::string& id, const std::string& source, Millis every, Instant now);
 
 // ---- certificates of theirs
 
@@ -82,37 +74,5 @@ Result<std::vector<CertificateRow>> certificates_by_authority(store::Transaction
                                                               std::int64_t limit);
 // How many of its certificates here are revoked or on hold.
 Result<std::int64_t> stopped_certificates(store::Transaction& tx, const std::string& authority);
-
-// ---- what its CRL says
-
-constexpr std::size_t feed_buckets = 256;
-std::size_t feed_bucket(ByteView serial);
-
-struct FeedEntry {
-  std::string serial;  // octets without leading zeros
-  Instant at;
-  pki::RevocationReason reason = pki::RevocationReason::unspecified;
-};
-struct FeedCrl {
-  std::string number, digest;
-  Instant this_update, next_update;
-  std::int64_t entries = 0;
-  std::string source;  // where it was read
-};
-// The CRL is to be put in force: false when it is already, whole. failed_precondition: it is older than what is in
-// force, or another of the same number; fenced: CRLs are read elsewhere by now; not_found.
-Result<bool> begin_feed(store::Transaction& tx, const std::string& authority, const FeedCrl& crl, Instant now);
-
-struct FeedChange {
-  std::vector<std::string> revoked, held, lifted;  // certificates
-};
-// Its entries of one bucket, in place of those that are kept: what is new is revoked or put on hold, a hold that is
-// gone is lifted. fenced: another CRL was begun meanwhile, or the authority is gone.
-Result<FeedChange> apply_feed(store::Transaction& tx, const std::string& authority, const std::string& digest,
-                              std::size_t bucket, std::vector<FeedEntry> entries, Instant now);
-Status finish_feed(store::Transaction& tx, const std::string& authority, const std::string& digest, Instant now);
-// It was looked at and is as it was. fenced: it is not in force any more.
-Status note_feed_read(store::Transaction& tx, const std::string& authority, const std::string& digest, Instant now);
-Status note_feed_failed(store::Transaction& tx, const std::string& authority, const std::string& why, Instant now);
 
 }  // namespace fleetward::repository

@@ -6,6 +6,7 @@
 
 #include "fleet/topics.hpp"
 #include "pki/openssl_ca.hpp"
+#include "repository/authority_feed.hpp"
 #include "repository/store_fixture.hpp"
 
 namespace fleetward::repository {

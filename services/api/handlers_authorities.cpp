@@ -2,7 +2,7 @@
 #include "crypto/digest.hpp"
 #include "http/message.hpp"
 #include "pki/authority.hpp"
-#include "repository/authority_repository.hpp"
+#include "repository/authority_feed.hpp"
 #include "services/api/operations.hpp"
 
 namespace fleetward::api {
@@ -45,7 +45,8 @@ Status refuse_just_in_time(const Call& call) {
 Status refuse_ours(const Call& call, const pki::AuthorityInfo& info) {
   for (const std::string_view pem : pki::certificates_in(call.config.own_authorities_pem)) {
     const auto ours = pki::key_id_of(pem);
-    if (ours && *ours == info.key_id)
+    if (!ours) return Error(ErrorCode::internal, "own authorities: " + ours.error().message);
+    if (*ours == info.key_id)
       return Error(ErrorCode::invalid_argument,
                    "it is this installation's own authority: its certificates are good already");
   }
@@ -107,25 +108,24 @@ Result<Value> describe_ca(Call& call) {
 
 // There are few: sorted by id here, which is what a page goes on from.
 Result<Value> list_cas(Call& call) {
-  const auto after = decode_token(call, "marker");
-  if (!after) return after.error();
-  auto rows = repository::list_authorities(call.tx);
-  if (!rows) return rows.error();
   const bool is_ascending = call.args.boolean("isAscendingOrder", true);
-  std::sort(rows->begin(), rows->end(),
-            [&](const auto& a, const auto& b) { return is_ascending ? a.id < b.id : b.id < a.id; });
-  std::erase_if(*rows,
-                [&](const auto& a) { return !after->empty() && (is_ascending ? a.id <= *after : a.id >= *after); });
-  const auto next = cut_page(call, *rows, page_size(call, "pageSize"), [](const auto& row) { return row.id; });
-  Value items = Value::array();
-  for (const AuthorityRow& a : *rows)
-    items.push_back({{"certificateArn", call.arn("cacert", a.id)},
-                     {"certificateId", a.id},
-                     {"status", to_string(a.status)},
-                     {"creationDate", seconds(a.created)}});
-  Value out = {{"certificates", std::move(items)}};
-  if (next) out["nextMarker"] = *next;
-  return out;
+  const auto rows_after = [&](const std::string& after, std::int64_t) {
+    auto rows = repository::list_authorities(call.tx);
+    if (!rows) return rows;
+    std::sort(rows->begin(), rows->end(),
+              [&](const auto& a, const auto& b) { return is_ascending ? a.id < b.id : b.id < a.id; });
+    std::erase_if(*rows,
+                  [&](const auto& a) { return !after.empty() && (is_ascending ? a.id <= after : a.id >= after); });
+    return rows;
+  };
+  const auto item = [&](const AuthorityRow& a) {
+    return Value{{"certificateArn", call.arn("cacert", a.id)},
+                 {"certificateId", a.id},
+                 {"status", to_string(a.status)},
+                 {"creationDate", seconds(a.created)}};
+  };
+  return list_page(
+      call, by_marker, "certificates", rows_after, [](const auto& row) { return row.id; }, item);
 }
 
 Result<Value> update_ca(Call& call) {
@@ -159,18 +159,13 @@ Result<Value> register_certificate(Call& call) {
 }
 
 Result<Value> list_by_ca(Call& call) {
-  const auto after = decode_token(call, "marker");
-  if (!after) return after.error();
-  const std::int64_t limit = page_size(call, "pageSize");
-  auto rows = repository::certificates_by_authority(call.tx, call.text("caCertificateId"), *after,
-                                                    call.args.boolean("isAscendingOrder", true), limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.id; });
-  Value items = Value::array();
-  for (const auto& row : *rows) items.push_back(certificate_item(call, row));
-  Value out = {{"certificates", std::move(items)}};
-  if (next) out["nextMarker"] = *next;
-  return out;
+  const bool is_ascending = call.args.boolean("isAscendingOrder", true);
+  return list_page(
+      call, by_marker, "certificates",
+      [&](const std::string& after, std::int64_t limit) {
+        return repository::certificates_by_authority(call.tx, call.text("caCertificateId"), after, is_ascending, limit);
+      },
+      [](const auto& row) { return row.id; }, [&](const auto& row) { return certificate_item(call, row); });
 }
 
 // ---- /v1: the same with what their CRLs say

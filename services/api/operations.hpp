@@ -83,6 +83,37 @@ std::optional<std::string> cut_page(const Call& call, std::vector<Row>& rows, st
   return encode_token(call, cursor(rows.back()));
 }
 
+// What a list calls its page: the way of most of the API's lists, that of certificates', and ours.
+struct PageMembers {
+  std::string_view token, next, size;
+  std::int64_t size_usual;
+};
+constexpr PageMembers by_max_results{"nextToken", "nextToken", "maxResults", page_max};
+constexpr PageMembers by_marker{"marker", "nextMarker", "pageSize", page_max};
+constexpr PageMembers by_limit{"nextToken", "nextToken", "limit", 100};
+
+// The answer of a list: `rows_after(cursor, limit)` has the rows behind a cursor, in the list's order, `item` what is
+// shown of one.
+template <class RowsAfter, class Cursor, class Item>
+Result<json::Value> list_page(Call& call, const PageMembers& members, std::string_view name, RowsAfter rows_after,
+                              Cursor cursor, Item item) {
+  const auto after = decode_token(call, members.token);
+  if (!after) return after.error();
+  const std::int64_t limit = page_size(call, members.size, members.size_usual);
+  auto rows = rows_after(*after, limit + 1);
+  if (!rows) return rows.error();
+  const auto next = cut_page(call, *rows, limit, cursor);
+  json::Value items = json::Value::array();
+  for (const auto& row : *rows) {
+    Result<json::Value> shown = item(row);
+    if (!shown) return shown.error();
+    items.push_back(std::move(*shown));
+  }
+  json::Value out = {{std::string(name), std::move(items)}};
+  if (next) out[std::string(members.next)] = *next;
+  return out;
+}
+
 // {"name": "value"} under `member` of a body, by the registry's rules.
 constexpr std::size_t attributes_max = 50;
 Result<repository::Attributes> attributes_in(const json::Value& object, std::string_view member);

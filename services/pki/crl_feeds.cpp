@@ -8,7 +8,7 @@
 #include "core/fault.hpp"
 #include "log/log.hpp"
 #include "pki/crl_view.hpp"
-#include "repository/authority_repository.hpp"
+#include "repository/authority_feed.hpp"
 #include "runtime/file_watch.hpp"
 
 namespace fleetward::pki_role {

@@ -12,7 +12,7 @@
 #include "http/server.hpp"
 #include "pki/crl_view.hpp"
 #include "pki/openssl_ca.hpp"
-#include "repository/authority_repository.hpp"
+#include "repository/authority_feed.hpp"
 #include "repository/migrations.hpp"
 #include "store/run_and_wait.hpp"
 #include "store/sqlite_store.hpp"
