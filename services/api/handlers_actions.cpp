@@ -16,17 +16,12 @@ using json::Value;
 // ---- actions
 
 Result<Value> list_actions(Call& call) {
-  const auto before = decode_token(call);
-  if (!before) return before.error();
-  const std::int64_t limit = call.args.integer("limit", 100);
-  auto rows = repository::list_actions(call.tx, {call.text("thing"), call.text("state")}, *before, limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return repository::action_cursor(row); });
-  Value items = Value::array();
-  for (const auto& a : *rows) items.push_back(to_json(a));
-  Value out = {{"actions", std::move(items)}};
-  if (next) out["nextToken"] = *next;
-  return out;
+  return list_page(
+      call, by_limit, "actions",
+      [&](const std::string& before, std::int64_t limit) {
+        return repository::list_actions(call.tx, {call.text("thing"), call.text("state")}, before, limit);
+      },
+      repository::action_cursor, [](const auto& row) { return to_json(row); });
 }
 
 Result<Value> show_action(Call& call) {
@@ -69,19 +64,14 @@ Value incident_json(const fleet::Incident& i) {
 }
 
 Result<Value> list_incidents(Call& call) {
-  const auto before = decode_token(call);
-  if (!before) return before.error();
   const std::string state = call.text("state");
-  const std::int64_t limit = page_size(call, "limit", 100);
-  auto rows = repository::list_incidents(call.tx, state.empty() ? std::nullopt : std::optional(state == "open"),
-                                         *before, limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return repository::incident_cursor(row); });
-  Value items = Value::array();
-  for (const auto& i : *rows) items.push_back(incident_json(i));
-  Value out = {{"incidents", std::move(items)}};
-  if (next) out["nextToken"] = *next;
-  return out;
+  const auto open = state.empty() ? std::nullopt : std::optional(state == "open");
+  return list_page(
+      call, by_limit, "incidents",
+      [&](const std::string& before, std::int64_t limit) {
+        return repository::list_incidents(call.tx, open, before, limit);
+      },
+      repository::incident_cursor, incident_json);
 }
 
 Result<Value> show_incident(Call& call) {

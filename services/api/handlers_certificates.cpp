@@ -132,17 +132,12 @@ Result<Value> describe(Call& call) {
 }
 
 Result<Value> list(Call& call) {
-  const auto after = decode_token(call, "marker");
-  if (!after) return after.error();
-  const std::int64_t limit = page_size(call, "pageSize");
-  auto rows = repository::list_certificates(call.tx, *after, limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.id; });
-  Value items = Value::array();
-  for (const auto& c : *rows) items.push_back(certificate_item(call, c));
-  Value out = {{"certificates", std::move(items)}};
-  if (next) out["nextMarker"] = *next;
-  return out;
+  return list_page(
+      call, by_marker, "certificates",
+      [&](const std::string& after, std::int64_t limit) {
+        return repository::list_certificates(call.tx, after, limit);
+      },
+      [](const auto& row) { return row.id; }, [&](const auto& row) { return certificate_item(call, row); });
 }
 
 // To REVOKED it is a person's approved action: proven like any other when a thing has the certificate.

@@ -66,18 +66,13 @@ Result<Value> delete_dimension(Call& call) {
   return Value::object();
 }
 
+std::string name_of(const repository::DimensionRow& row) { return row.dimension.name; }
+
 Result<Value> list_dimensions(Call& call) {
-  const auto after = decode_token(call);
-  if (!after) return after.error();
-  const std::int64_t limit = page_size(call);
-  auto rows = repository::list_dimensions(call.tx, *after, limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.dimension.name; });
-  Value names = Value::array();
-  for (const auto& row : *rows) names.push_back(row.dimension.name);
-  Value out = {{"dimensionNames", std::move(names)}};
-  if (next) out["nextToken"] = *next;
-  return out;
+  return list_page(
+      call, by_max_results, "dimensionNames",
+      [&](const std::string& after, std::int64_t limit) { return repository::list_dimensions(call.tx, after, limit); },
+      name_of, [](const auto& row) { return Value(row.dimension.name); });
 }
 
 // ---- as files have them
@@ -95,17 +90,10 @@ Result<Value> v1_put(Call& call) {
 }
 
 Result<Value> v1_list(Call& call) {
-  const auto after = decode_token(call);
-  if (!after) return after.error();
-  const std::int64_t limit = page_size(call, "limit", 100);
-  auto rows = repository::list_dimensions(call.tx, *after, limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.dimension.name; });
-  Value items = Value::array();
-  for (const auto& row : *rows) items.push_back(dimension_json(row.dimension));
-  Value out = {{"dimensions", std::move(items)}};
-  if (next) out["nextToken"] = *next;
-  return out;
+  return list_page(
+      call, by_limit, "dimensions",
+      [&](const std::string& after, std::int64_t limit) { return repository::list_dimensions(call.tx, after, limit); },
+      name_of, [](const auto& row) { return dimension_json(row.dimension); });
 }
 
 }  // namespace

@@ -237,17 +237,12 @@ Result<Value> describe_metric(Call& call) {
 }
 
 Result<Value> list_metrics(Call& call) {
-  const auto after = decode_token(call);
-  if (!after) return after.error();
-  const std::int64_t limit = page_size(call);
-  auto rows = repository::list_custom_metrics(call.tx, *after, limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.metric.name; });
-  Value names = Value::array();
-  for (const auto& row : *rows) names.push_back(row.metric.name);
-  Value out = {{"metricNames", std::move(names)}};
-  if (next) out["nextToken"] = *next;
-  return out;
+  return list_page(
+      call, by_max_results, "metricNames",
+      [&](const std::string& after, std::int64_t limit) {
+        return repository::list_custom_metrics(call.tx, after, limit);
+      },
+      [](const auto& row) { return row.metric.name; }, [](const auto& row) { return Value(row.metric.name); });
 }
 
 Result<Value> delete_metric(Call& call) {

@@ -297,18 +297,13 @@ Result<Value> list_members(Call& call) {
   if (!group) return group.error();
   if (!*group)
     return Error(ErrorCode::not_found, fmt::format("Thing group {} cannot be found.", call.text("thingGroupName")));
-  const auto after = decode_token(call);
-  if (!after) return after.error();
-  const std::int64_t limit = page_size(call);
-  auto rows =
-      repository::list_things(call.tx, {(**group).name, "", call.args.boolean("recursive", false)}, *after, limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.name; });
-  Value names = Value::array();
-  for (const auto& row : *rows) names.push_back(row.name);
-  Value out = {{"things", std::move(names)}};
-  if (next) out["nextToken"] = *next;
-  return out;
+  const repository::ThingFilter filter{(**group).name, "", call.args.boolean("recursive", false)};
+  return list_page(
+      call, by_max_results, "things",
+      [&](const std::string& after, std::int64_t limit) {
+        return repository::list_things(call.tx, filter, after, limit);
+      },
+      [](const auto& row) { return row.name; }, [](const auto& row) { return Value(row.name); });
 }
 
 Result<Value> list_groups_of_thing(Call& call) {

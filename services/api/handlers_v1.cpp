@@ -59,21 +59,12 @@ Result<Value> thing_json(Call& call, const repository::ThingRow& t) {
 }
 
 Result<Value> list_things(Call& call) {
-  const auto after = decode_token(call);
-  if (!after) return after.error();
-  const std::int64_t limit = page_size(call, "limit", 100);
-  auto rows = repository::list_things(call.tx, {call.text("group"), "", false}, *after, limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.name; });
-  Value items = Value::array();
-  for (const auto& row : *rows) {
-    auto item = thing_json(call, row);
-    if (!item) return item.error();
-    items.push_back(std::move(*item));
-  }
-  Value out = {{"things", std::move(items)}};
-  if (next) out["nextToken"] = *next;
-  return out;
+  return list_page(
+      call, by_limit, "things",
+      [&](const std::string& after, std::int64_t limit) {
+        return repository::list_things(call.tx, {call.text("group"), "", false}, after, limit);
+      },
+      [](const auto& row) { return row.name; }, [&](const auto& row) { return thing_json(call, row); });
 }
 
 Value certificate_json(const repository::CertificateRow& c) {
@@ -259,21 +250,10 @@ Result<Value> apply_profile(Call& call) {
 }
 
 Result<Value> list_profiles(Call& call) {
-  const auto after = decode_token(call);
-  if (!after) return after.error();
-  const std::int64_t limit = page_size(call, "limit", 100);
-  auto rows = repository::list_profiles(call.tx, *after, limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.profile.name; });
-  Value items = Value::array();
-  for (const auto& row : *rows) {
-    auto item = profile_json(call, row);
-    if (!item) return item.error();
-    items.push_back(std::move(*item));
-  }
-  Value out = {{"profiles", std::move(items)}};
-  if (next) out["nextToken"] = *next;
-  return out;
+  return list_page(
+      call, by_limit, "profiles",
+      [&](const std::string& after, std::int64_t limit) { return repository::list_profiles(call.tx, after, limit); },
+      [](const auto& row) { return row.profile.name; }, [&](const auto& row) { return profile_json(call, row); });
 }
 
 Value metric_json(const fleet::CustomMetric& m) {
@@ -292,17 +272,12 @@ Result<Value> put_metric(Call& call) {
 }
 
 Result<Value> list_metrics(Call& call) {
-  const auto after = decode_token(call);
-  if (!after) return after.error();
-  const std::int64_t limit = page_size(call, "limit", 100);
-  auto rows = repository::list_custom_metrics(call.tx, *after, limit + 1);
-  if (!rows) return rows.error();
-  const auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.metric.name; });
-  Value items = Value::array();
-  for (const auto& row : *rows) items.push_back(metric_json(row.metric));
-  Value out = {{"customMetrics", std::move(items)}};
-  if (next) out["nextToken"] = *next;
-  return out;
+  return list_page(
+      call, by_limit, "customMetrics",
+      [&](const std::string& after, std::int64_t limit) {
+        return repository::list_custom_metrics(call.tx, after, limit);
+      },
+      [](const auto& row) { return row.metric.name; }, [](const auto& row) { return metric_json(row.metric); });
 }
 
 }  // namespace
