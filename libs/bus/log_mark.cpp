@@ -34,6 +34,14 @@ LogMark::~LogMark() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+Status LogMark::forget_other() {
+  if (noted_ <= records_) return {};
+  if (::ftruncate(fd_, 0) != 0 || ::fsync(fd_) != 0)
+    return Error(ErrorCode::unavailable, fmt::format("empty the mark of the log: {}", std::strerror(errno)));
+  noted_ = 0;
+  return {};
+}
+
 void LogMark::add(std::int64_t records) {
   if (records == 0) return;
   records_ += records;
@@ -49,6 +57,13 @@ std::int64_t read_log_mark(const std::string& path) {
   const std::int64_t noted = read_noted(fd);
   ::close(fd);
   return noted;
+}
+
+Status check_log_mark(std::int64_t noted, std::int64_t records) {
+  if (records == 0 || noted <= records) return {};
+  return Error(ErrorCode::corrupted, fmt::format("it ends {} records before what it has acknowledged: it was cut "
+                                                 "short, or put back from an older copy",
+                                                 noted - records));
 }
 
 }  // namespace fleetward::bus

@@ -1,7 +1,8 @@
 // How many records a bus file has ever taken, noted beside it after each commit: a file that ends before that has lost
 // what was acknowledged, which nothing in the file itself can tell.
 //
-// Not made durable for its own sake: after a loss of power it may be behind, and never ahead. The writer's thread.
+// Not made durable for its own sake: after a loss of power it may be behind, and never ahead. Of a file that was begun
+// anew beside it the mark is forgotten, durably, before the first record. The writer's thread.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,8 @@ class LogMark {
   [[nodiscard]] std::int64_t noted() const { return noted_; }  // as it was found
   // Where the file is now, and how many it has taken since.
   void begin(std::int64_t records) { records_ = records; }
+  // What is noted is of a file that was here before: it would make the new one look cut short.
+  Status forget_other();
   void add(std::int64_t records);
 
  private:
@@ -33,7 +36,11 @@ class LogMark {
   std::int64_t records_ = 0;
 };
 
-// What the mark beside the bus file says; 0 without one.
+// What the mark at this path says; 0 without one.
 std::int64_t read_log_mark(const std::string& path);
+
+// corrupted when a file with so many records is behind what its mark says. A file that is empty says by that what has
+// happened to it.
+Status check_log_mark(std::int64_t noted, std::int64_t records);
 
 }  // namespace fleetward::bus

@@ -11,6 +11,7 @@
 #include "bus/log_mark.hpp"
 #include "bus/record_sum.hpp"
 #include "bus/scratch_copy.hpp"
+#include "bus/sqlite_connection.hpp"
 #include "bus/sqlite_storage.hpp"
 #include "sqlite/damage.hpp"
 #include "sqlite/raw_file.hpp"
@@ -25,6 +26,7 @@ using sqlite::Statement;
 
 constexpr std::int32_t partitions_max = 1024;
 constexpr std::size_t rows_a_transaction = 5'000;
+constexpr std::int64_t offset_max = std::int64_t{1} << 48;  // a next offset beyond it is damage
 
 // What the damaged file still says of itself through SQLite; nothing of it is needed.
 struct Told {
@@ -34,35 +36,45 @@ struct Told {
 };
 
 template <class Row>
-void each_row(Database& db, std::string_view sql, const Row& row) {
+Status each_row(Database& db, std::string_view sql, const Row& row) {
   auto statement = db.prepare(sql);
-  if (!statement) return;
+  if (!statement) return statement.error();
   for (;;) {
     const Result<bool> more = statement->step();
-    if (!more || !*more) return;  // what was read until then is good
+    if (!more) return more.error();
+    if (!*more) return {};
     row(*statement);
   }
 }
 
-Told read_told(const std::string& path) {
+// Of a damaged file: what is read until it fails is good.
+template <class Row>
+void each_readable_row(Database& db, std::string_view sql, const Row& row) {
+  static_cast<void>(each_row(db, sql, row));
+}
+
+// unavailable: there is no room for a scratch copy. Damage is no error, it only tells less.
+Result<Told> read_told(const std::string& path) {
   Told told;
   auto copy = ScratchCopy::of(path);
-  if (!copy) return told;
+  if (!copy) return copy.error();
   auto db = Database::open(*copy ? (*copy)->file() : path,
                            *copy ? Database::Mode::read_write_create : Database::Mode::immutable);
   if (!db) return told;
-  each_row(*db, "SELECT name, partitions FROM topics", [&told](const Statement& s) {
+  each_readable_row(*db, "SELECT name, partitions FROM topics", [&told](const Statement& s) {
     const std::int64_t partitions = s.integer(1);
     if (partitions >= 1 && partitions <= partitions_max)
       told.topics.emplace(s.text(0), static_cast<std::int32_t>(partitions));
   });
-  each_row(*db, "SELECT t.name, e.partition, e.next_offset FROM ends e JOIN topics t ON t.id = e.topic",
-           [&told](const Statement& s) {
-             told.ends[{s.text(0), static_cast<std::int32_t>(s.integer(1))}] = s.integer(2);
-           });
-  each_row(*db, "SELECT consumer_group, topic, partition, next_offset FROM committed", [&told](const Statement& s) {
-    told.committed[{s.text(0), s.text(1)}][static_cast<std::int32_t>(s.integer(2))] = s.integer(3);
-  });
+  each_readable_row(*db, "SELECT t.name, e.partition, e.next_offset FROM ends e JOIN topics t ON t.id = e.topic",
+                    [&told](const Statement& s) {
+                      if (s.integer(2) <= offset_max)
+                        told.ends[{s.text(0), static_cast<std::int32_t>(s.integer(1))}] = s.integer(2);
+                    });
+  each_readable_row(*db, "SELECT consumer_group, topic, partition, next_offset FROM committed",
+                    [&told](const Statement& s) {
+                      told.committed[{s.text(0), s.text(1)}][static_cast<std::int32_t>(s.integer(2))] = s.integer(3);
+                    });
   return told;
 }
 
@@ -74,6 +86,16 @@ struct Place {
   std::string table;
   std::int64_t topic_id = 0;
 };
+
+// The partitions that the file says it has.
+Status read_places(Database& db, std::vector<Place>& places) {
+  return each_row(db, "SELECT id, name, partitions, kind FROM topics ORDER BY id", [&places](const Statement& s) {
+    for (std::int32_t p = 0; p < s.integer(2); ++p) {
+      places.push_back({s.text(1), p, s.integer(3) == static_cast<std::int64_t>(TopicKind::table),
+                        partition_seed(s.text(1), p), fmt::format("log_{}_{}", s.integer(0), p), s.integer(0)});
+    }
+  });
+}
 
 struct RecordRow {
   std::int64_t append_ms = 0, sum = 0;
@@ -108,13 +130,7 @@ class Target {
     auto db = Database::open(path, Database::Mode::read_write_create);
     if (!db) return db.error();
     Target target(std::move(*db));
-    each_row(target.db_, "SELECT id, name, partitions, kind FROM topics ORDER BY id", [&target](const Statement& s) {
-      for (std::int32_t p = 0; p < s.integer(2); ++p) {
-        target.places.push_back({s.text(1), p, s.integer(3) == static_cast<std::int64_t>(TopicKind::table),
-                                 partition_seed(s.text(1), p), fmt::format("log_{}_{}", s.integer(0), p),
-                                 s.integer(0)});
-      }
-    });
+    if (const Status read = read_places(target.db_, target.places); !read) return read.error();
     target.ends.resize(target.places.size());
     return target;
   }
@@ -263,26 +279,28 @@ std::vector<TopicSpec> topics_of(const Told& told, const SalvageOptions& options
   return out;
 }
 
+Result<bool> has_tables(Database& db) {
+  std::int64_t tables = 0;
+  const Status read =
+      each_row(db, "SELECT count(*) FROM sqlite_schema", [&tables](const Statement& s) { tables = s.integer(0); });
+  if (!read) return read.error();
+  return tables > 0;
+}
+
 Status examine_records(Database& db) {
-  Status out;
-  std::vector<std::pair<std::string, std::string>> tables;  // with what they are of
-  std::vector<std::uint64_t> seeds;
-  each_row(db, "SELECT id, name, partitions FROM topics", [&](const Statement& s) {
-    for (std::int32_t p = 0; p < s.integer(2); ++p) {
-      tables.emplace_back(fmt::format("log_{}_{}", s.integer(0), p), fmt::format("{}/{}", s.text(1), p));
-      seeds.push_back(partition_seed(s.text(1), p));
-    }
-  });
+  std::vector<Place> places;
+  if (const Status read = read_places(db, places); !read) return read;
   std::int64_t damaged = 0;
   std::string first;
-  for (std::size_t i = 0; i < tables.size(); ++i) {
-    const std::string sql = fmt::format("SELECT offset, append_ms, key, value, headers, sum FROM {}", tables[i].first);
-    each_row(db, sql, [&](const Statement& s) {
+  for (const Place& place : places) {
+    const std::string sql = fmt::format("SELECT offset, append_ms, key, value, headers, sum FROM {}", place.table);
+    const Status read = each_row(db, sql, [&](const Statement& s) {
       std::optional<std::string> value;
       if (s.type(3) != sqlite::ColumnType::null) value = s.blob(3);
-      if (record_sum(seeds[i], s.integer(0), s.integer(1), s.blob(2), value, s.blob(4)) == s.integer(5)) return;
-      if (damaged++ == 0) first = fmt::format("{} at offset {}", tables[i].second, s.integer(0));
+      if (record_sum(place.seed, s.integer(0), s.integer(1), s.blob(2), value, s.blob(4)) == s.integer(5)) return;
+      if (damaged++ == 0) first = fmt::format("{}/{} at offset {}", place.topic, place.partition, s.integer(0));
     });
+    if (!read) return read.error().with_context(fmt::format("{}/{}", printable(place.topic), place.partition));
   }
   if (damaged == 0) return {};
   return Error(ErrorCode::corrupted,
@@ -297,21 +315,25 @@ Status examine_log(const std::string& path, bool is_being_written) {
   if (!whole) return whole;
   auto db = Database::open(path, Database::Mode::read_only);
   if (!db) return db.error();
+  const Result<bool> begun = has_tables(*db);
+  if (!begun) return begun.error();
+  if (!*begun) return {};
+  if (const Status known = check_format(*db); !known) return known;
   std::int64_t ends = 0;
-  each_row(*db, "SELECT next_offset FROM ends", [&ends](const Statement& s) { ends += s.integer(0); });
-  const std::int64_t noted = read_log_mark(path + ".mark");
-  if (!is_being_written && ends > 0 && noted > ends) {
-    return Error(
-        ErrorCode::corrupted,
-        fmt::format("it ends {} records before what it has acknowledged: it was cut short, or put back from an "
-                    "older copy",
-                    noted - ends));
+  const Status read = each_row(*db, "SELECT next_offset FROM ends", [&ends](const Statement& s) {
+    ends += std::clamp<std::int64_t>(s.integer(0), 0, offset_max);
+  });
+  if (!read) return read;
+  if (!is_being_written) {
+    if (const Status reached = check_log_mark(read_log_mark(path + ".mark"), ends); !reached) return reached;
   }
   return examine_records(*db);
 }
 
 Result<Salvage> salvage_log(const std::string& from, const std::string& to, const SalvageOptions& options) {
-  const Told told = read_told(from);
+  const Result<Told> read = read_told(from);
+  if (!read) return read.error();
+  const Told& told = *read;
   auto raw = sqlite::RawFile::open(from);
   if (!raw) return raw.error();
   auto target = Target::make(to, topics_of(told, options));

@@ -37,8 +37,9 @@ struct Salvage {
   std::int64_t acknowledged_past_end = 0;  // by the mark, beyond all that the file says it had
 };
 
-// Why the file is not whole, page by page and record by record; good when it is. corrupted: it is damaged. While it is
-// being written its end and its write-ahead log move, and only records are looked at.
+// Why the file is not whole, page by page and record by record; good when it is. corrupted: it is damaged. unsupported:
+// it is of another version, and nothing is known of it. While it is being written its end and its write-ahead log move,
+// and only records are looked at.
 Status examine_log(const std::string& path, bool is_being_written = false);
 
 // From a file that is damaged to one that is not there yet.

@@ -8,7 +8,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "bus/log_mark.hpp"
 #include "bus/sqlite_storage.hpp"
+#include "core/fault.hpp"
+#include "sqlite/sqlite.hpp"
 
 namespace fleetward::bus {
 namespace {
@@ -72,6 +75,14 @@ class SalvageTest : public ::testing::Test {
     EXPECT_TRUE(opened.ok());
     salvaged_ = std::move(*opened);
     return done.ok() ? *done : Salvage();
+  }
+
+  // By SQLite, as whoever opens the file.
+  void execute(std::string_view sql) {
+    auto db = sqlite::Database::open(path_, sqlite::Database::Mode::read_write_create);
+    ASSERT_TRUE(db.ok());
+    const Status done = db->execute(sql);
+    ASSERT_TRUE(done.ok()) << done.error().message;
   }
 
   // How many are there; each of them is as it was.
@@ -164,6 +175,47 @@ TEST_F(SalvageTest, AnOlderCopyIsToldByTheMark) {
   EXPECT_EQ(done.acknowledged_past_end, 11);
   EXPECT_EQ(count_kept(), records);
   EXPECT_GE(salvaged_->bounds("log", 0)->end, records / 2 + 11);
+}
+
+#ifdef FLEETWARD_FAULT_POINTS
+TEST_F(SalvageTest, ALogThatIsBegunAnewIsNotMeasuredByTheOldMark) {
+  std::filesystem::remove(path_);
+  EXPECT_GT(read_log_mark(path_ + ".mark"), 0);
+  const auto die = [this] {
+    fault::arm("bus.after_commit");
+    fill(0, 1);
+  };
+  EXPECT_EXIT(die(), ::testing::KilledBySignal(SIGKILL), "");
+  const auto opened = open_sqlite_storage(path_);
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_EQ((*opened)->bounds("log", 0)->end, 1);
+}
+#endif
+
+TEST_F(SalvageTest, AnEndThatCannotBeIsNotBelieved) {
+  execute("UPDATE ends SET next_offset = 9223372036854775807 WHERE partition = 1");
+  const Salvage done = salvage();
+  EXPECT_EQ(count_kept(), records);
+  EXPECT_EQ(done.lost, 0);
+  EXPECT_EQ(salvaged_->bounds("log", 1)->end, records / 2);
+}
+
+TEST_F(SalvageTest, ARecordThatCannotBeReadIsToldOfALogThatIsWritten) {
+  execute("DROP TABLE log_1_0");
+  const Status whole = examine_log(path_, true);
+  ASSERT_FALSE(whole.ok());
+  EXPECT_THAT(whole.error().message, HasSubstr("log/0"));
+}
+
+TEST_F(SalvageTest, AnotherFormatIsNotTakenForWhole) {
+  execute("UPDATE meta SET value = 1");
+  EXPECT_EQ(examine_log(path_).error().code, ErrorCode::unsupported);
+}
+
+TEST_F(SalvageTest, AFileThatIsEmptyIsWhole) {
+  for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(path_ + end);
+  write_file("");
+  EXPECT_TRUE(examine_log(path_).ok());
 }
 
 TEST_F(SalvageTest, AChangedRecordIsLeftOutAndCounted) {

@@ -9,6 +9,18 @@
 
 namespace fleetward::bus {
 
+constexpr std::int64_t format_version = 2;  // of the file
+
+// unsupported: the file's tables are those of another version.
+inline Status check_format(sqlite::Database& db) {
+  auto format = db.prepare("SELECT value FROM meta WHERE name='format'");
+  if (!format) return format.error();
+  const auto row = format->step();
+  if (!row) return row.error();
+  if (*row && format->integer(0) == format_version) return {};
+  return Error(ErrorCode::unsupported, "the bus file has a format of another version of fleetward");
+}
+
 class Connection {
  public:
   explicit Connection(sqlite::Database db) : db_(std::move(db)) {}

@@ -12,6 +12,7 @@
 #include "bus/scratch_copy.hpp"
 #include "bus/sqlite_cleaning.hpp"
 #include "bus/sqlite_connection.hpp"
+#include "core/fault.hpp"
 #include "log/log.hpp"
 #include "sqlite/damage.hpp"
 #include "sqlite/sqlite.hpp"
@@ -22,7 +23,6 @@ namespace {
 using sqlite::Database;
 using sqlite::Statement;
 
-constexpr std::int64_t format_version = 2;
 // The pages of a larger file are not looked at before a start.
 constexpr std::uint64_t checked_bytes_max = 256 << 20;
 constexpr std::size_t damaged_told_max = 1'000;
@@ -57,14 +57,7 @@ class SqliteStorage final : public Storage {
 
   Status load() {
     Connection& c = *reader_;
-    auto format = c.statement("SELECT value FROM meta WHERE name='format'");
-    if (!format) return format.error();
-    const auto row = (*format)->step();
-    if (!row) return row.error();
-    if (!*row || (*format)->integer(0) != format_version) {
-      return Error(ErrorCode::unsupported, "the bus file has a format of another version of fleetward");
-    }
-    (*format)->reset();
+    if (const Status known = check_format(c.db()); !known) return known;
     auto s = c.statement("SELECT t.id, t.name, t.partitions, t.kind, t.retention_ms FROM topics t");
     if (!s) return s.error();
     for (;;) {
@@ -108,9 +101,13 @@ class SqliteStorage final : public Storage {
   Status write(std::span<PlacedRecord> records, std::span<const OffsetCommit> offsets, Instant now) override {
     if (!writer_) return Error(ErrorCode::unsupported, "the bus file is open for reading only");
     const std::lock_guard writing(writer_mutex_);
+    if (mark_) {
+      if (const Status forgotten = mark_->forget_other(); !forgotten) return forgotten;
+    }
     Lanes lanes;
     const Status written = writer_->in_transaction([&] { return insert(records, offsets, now, lanes); });
     if (!written) return written;
+    fault::crash_here("bus.after_commit");
     const std::lock_guard guard(mutex_);
     for (const auto& [where, lane] : lanes) ends_[{std::string(where.first), where.second}] = lane.end;
     if (mark_) mark_->add(static_cast<std::int64_t>(records.size()));
@@ -279,16 +276,12 @@ class SqliteStorage final : public Storage {
     return {};
   }
 
-  // A file that is empty says by that what has happened to it.
   Status check_mark() {
     std::int64_t records = 0;
     for (const auto& [where, end] : ends_) records += end;
     if (!mark_) return {};
     mark_->begin(records);
-    if (records == 0 || mark_->noted() <= records) return {};
-    return Error(ErrorCode::corrupted, fmt::format("it ends {} records before what it has acknowledged: it was cut "
-                                                   "short, or put back from an older copy",
-                                                   mark_->noted() - records));
+    return check_log_mark(mark_->noted(), records);
   }
 
   // Each once, while there is room to remember it. By readers, who hold reader_mutex_.
