@@ -32,10 +32,6 @@ void read_metrics(json::Reader& r, Metrics& out) {
   }
 }
 
-DimensionVersion read_dimension_version(json::Reader& r) {
-  return {r.text("dimension", 1, 128), r.integer("version", 1, any_max)};
-}
-
 Result<DimensionDelta> dimension_delta_from_json(const json::Value& value) {
   json::Reader r(value, "cloud-metrics.dimensions");
   DimensionDelta d;
@@ -50,10 +46,9 @@ Result<DimensionDelta> dimension_delta_from_json(const json::Value& value) {
 }
 
 json::Value to_json(const DimensionDelta& d) {
-  json::Value out = {{"dimension", d.dimension.dimension},
-                     {"version", d.dimension.version},
-                     {"operator", d.negated ? "NOT_IN" : "IN"},
-                     {"metrics", metrics_to_json(d.metrics)}};
+  json::Value out = to_json(d.dimension);
+  out["operator"] = d.negated ? "NOT_IN" : "IN";
+  out["metrics"] = metrics_to_json(d.metrics);
   if (!d.source_addresses.empty()) out["sourceAddresses"] = d.source_addresses;
   return out;
 }
@@ -111,13 +106,10 @@ Result<CloudMetrics> cloud_metrics_from_json(const json::Value& value) {
 }
 
 json::Value to_json(const Counting& c) {
-  json::Value dimensions = json::Value::array();
-  for (const DimensionVersion& d : c.dimensions)
-    dimensions.push_back({{"dimension", d.dimension}, {"version", d.version}});
   return {{"gateway", c.gateway},
           {"startNumber", c.start_number},
           {"manifest", c.manifest},
-          {"dimensions", std::move(dimensions)}};
+          {"dimensions", to_json(c.dimensions)}};
 }
 
 Result<Counting> counting_from_json(const json::Value& value) {
@@ -126,15 +118,8 @@ Result<Counting> counting_from_json(const json::Value& value) {
   c.gateway = r.text("gateway", 1, 128);
   c.start_number = r.integer("startNumber", 0, any_max);
   c.manifest = r.integer("manifest", 0, any_max);
-  const json::Value* list = r.required("dimensions");
-  if (list != nullptr && (!list->is_array() || list->size() > dimension_deltas_max)) {
-    r.problem("dimensions", fmt::format("is not a list of at most {}", dimension_deltas_max));
-  } else if (list != nullptr) {
-    for (const json::Value& item : *list) {
-      json::Reader d(item, "counting.dimensions");
-      c.dimensions.push_back(read_dimension_version(d));
-      if (const Status status = d.finish(); !status) return status.error();
-    }
+  if (const json::Value* list = r.required("dimensions"); list != nullptr) {
+    c.dimensions = read_dimension_versions(r, *list);
   }
   if (const Status status = r.finish(); !status) return status.error();
   return c;

@@ -52,6 +52,32 @@ bool is_in(const Dimension& dimension, std::string_view client_id, std::string_v
   });
 }
 
+json::Value to_json(const DimensionVersion& d) { return {{"dimension", d.dimension}, {"version", d.version}}; }
+
+json::Value to_json(const std::vector<DimensionVersion>& versions) {
+  json::Value out = json::Value::array();
+  for (const DimensionVersion& d : versions) out.push_back(to_json(d));
+  return out;
+}
+
+DimensionVersion read_dimension_version(json::Reader& r) {
+  return {r.text("dimension", 1, 128), r.integer("version", 1, std::numeric_limits<std::int64_t>::max())};
+}
+
+std::vector<DimensionVersion> read_dimension_versions(json::Reader& r, const json::Value& list) {
+  std::vector<DimensionVersion> out;
+  if (!list.is_array() || list.size() > dimension_versions_max) {
+    r.problem("dimensions", fmt::format("is not a list of at most {}", dimension_versions_max));
+    return out;
+  }
+  for (const json::Value& item : list) {
+    json::Reader d(item, r.path() + ".dimensions");
+    out.push_back(read_dimension_version(d));
+    if (const Status status = d.finish(); !status) r.problem("dimensions", status.error().message);
+  }
+  return out;
+}
+
 json::Value to_json(const Dimension& d) {
   return {{"name", d.name}, {"version", d.version}, {"type", topic_filter_type}, {"stringValues", d.topic_filters}};
 }

@@ -32,6 +32,13 @@ struct DimensionVersion {
   friend auto operator<=>(const DimensionVersion&, const DimensionVersion&) = default;
 };
 
+// {dimension, version}; in a list of them: at most dimension_versions_max, else a problem of the reader.
+json::Value to_json(const DimensionVersion& version);
+json::Value to_json(const std::vector<DimensionVersion>& versions);
+DimensionVersion read_dimension_version(json::Reader& reader);
+std::vector<DimensionVersion> read_dimension_versions(json::Reader& reader, const json::Value& list);
+constexpr std::size_t dimension_versions_max = 64;
+
 // {name, version, type: TOPIC_FILTER, stringValues}; what is read has good filters.
 json::Value to_json(const Dimension& dimension);
 Result<Dimension> dimension_from_json(const json::Value& value);

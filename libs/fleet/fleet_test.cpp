@@ -131,6 +131,13 @@ TEST(Manifest, RoundTrips) {
   m.profiles = {{"p", 3, {{Target::Kind::thing_group, "g"}, {Target::Kind::all_things, {}}}}};
   m.custom_metrics = {{"temp", CustomMetricType::number, ""}};
   EXPECT_EQ(*manifest_from_json(to_json(m)), m);
+  m.dimensions = {{"d", 3}, {"e", 1}};
+  EXPECT_EQ(*manifest_from_json(to_json(m)), m);
+  json::Value odd = to_json(m);
+  odd["dimensions"] = json::Value::object();
+  EXPECT_FALSE(manifest_from_json(odd).ok()) << "its behaviors would look through nothing";
+  odd["dimensions"] = json::Value::array({{{"dimension", "d"}}});
+  EXPECT_THAT(manifest_from_json(odd).error().message, testing::HasSubstr("manifest.dimensions.version"));
 }
 
 TEST(Records, RoundTrip) {

@@ -166,10 +166,7 @@ json::Value to_json(const Manifest& m) {
   json::Value metrics = json::Value::array();
   for (const CustomMetric& c : m.custom_metrics) metrics.push_back({{"name", c.name}, {"type", to_string(c.type)}});
   json::Value out = {{"number", m.number}, {"profiles", std::move(profiles)}, {"customMetrics", std::move(metrics)}};
-  if (m.dimensions.empty()) return out;
-  json::Value& dimensions = out["dimensions"] = json::Value::array();
-  for (const DimensionVersion& d : m.dimensions)
-    dimensions.push_back({{"dimension", d.dimension}, {"version", d.version}});
+  if (!m.dimensions.empty()) out["dimensions"] = to_json(m.dimensions);
   return out;
 }
 
@@ -210,13 +207,8 @@ Result<Manifest> manifest_from_json(const json::Value& value) {
       m.custom_metrics.push_back(std::move(metric));
     }
   }
-  if (const json::Value* dimensions = r.member("dimensions"); dimensions != nullptr && dimensions->is_array()) {
-    for (const json::Value& item : *dimensions) {
-      json::Reader d(item, "manifest.dimensions");
-      m.dimensions.push_back(
-          {d.text("dimension", 1, 128), d.integer("version", 1, std::numeric_limits<std::int64_t>::max())});
-      if (const Status status = d.finish(); !status) return status.error();
-    }
+  if (const json::Value* list = r.member("dimensions"); list != nullptr) {
+    m.dimensions = read_dimension_versions(r, *list);
   }
   if (const Status status = r.finish(); !status) return status.error();
   return m;
