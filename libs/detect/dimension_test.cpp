@@ -102,6 +102,18 @@ TEST(Dimensions, ANewVersionOfOneLeavesWhatDoesNotUseItAsItWas) {
   EXPECT_THAT(w.events(), IsEmpty());
 }
 
+TEST(Dimensions, AnAlarmOfTheWholeEndsWhenItsBehaviorIsNarrowed) {
+  World w;
+  const std::string criteria = R"({"comparisonOperator":"less-than","value":{"count":10},"durationSeconds":300})";
+  w.profile("p", fmt::format(R"([{{"name":"sent","metric":"aws:num-messages-sent","criteria":{}}}])", criteria));
+  w.cloud("v1", messages(10, 0, {"bulk", 1}));
+  EXPECT_THAT(w.events(), ElementsAre("in-alarm v1 sent"));
+  w.profile("p", list({sent("sent", "IN", "less-than", 10)}));  // by a dimension that there is not: nobody judges it
+  EXPECT_EQ(w.engine().behaviors_not_evaluated(), 1U);
+  EXPECT_THAT(w.events(), ElementsAre("alarm-invalidated v1 sent"));
+  EXPECT_EQ(w.last().reason, "the behavior was changed");
+}
+
 TEST(Dimensions, WhatNobodyCountsIsUnknownAndNotZero) {
   World w;
   const auto bulk = w.dimension("bulk", {"data/#"});

@@ -32,7 +32,8 @@ json::Value gateway_to_json(const std::string& name, std::int64_t start_number, 
   out["countingManifest"] = counting_manifest;
   json::Value& list = out["counts"] = json::Value::array();
   for (const CountedSince& c : counts) {
-    list.push_back({{"dimension", c.dimension.dimension}, {"version", c.dimension.version}, {"sincePane", c.pane}});
+    list.push_back(fleet::to_json(c.dimension));
+    list.back()["sincePane"] = c.pane;
   }
   return out;
 }
@@ -42,8 +43,7 @@ std::vector<CountedSince> read_counts(const json::Value& list, json::Reader& par
   if (!list.is_array()) parent.problem("counts", "is not a list");
   for (const json::Value& item : list) {
     json::Reader r(item, "counts");
-    out.push_back(
-        {{r.text("dimension", 1, 128), r.integer("version", 1, any_max)}, r.integer("sincePane", 0, any_max)});
+    out.push_back({fleet::read_dimension_version(r), r.integer("sincePane", 0, any_max)});
     if (const Status status = r.finish(); !status) parent.problem("counts", status.error().message);
   }
   return out;

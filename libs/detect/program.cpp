@@ -148,7 +148,8 @@ std::shared_ptr<const Program> compile(const std::vector<std::shared_ptr<const f
 }
 
 bool is_same_rule(const CompiledBehavior& a, const CompiledBehavior& b) {
-  return a.source->metric == b.source->metric && a.scope == b.scope && a.source->criteria == b.source->criteria;
+  return a.source->metric == b.source->metric && a.source->dimension == b.source->dimension && a.scope == b.scope &&
+         a.source->criteria == b.source->criteria;
 }
 
 std::uint64_t stable_hash(std::string_view bytes, std::uint64_t seed) {

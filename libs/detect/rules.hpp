@@ -2,8 +2,7 @@
 // together.
 //
 // Filled from topic `rules` (or from a copied bus file, for a replay), read by engines, or by a gateway, of the same
-// thread. Grows with
-// the number of versions that people have made, which the topic's compaction bounds.
+// thread. Grows with the number of versions that people have made, which the topic's compaction bounds.
 #pragma once
 
 #include <map>
@@ -32,11 +31,11 @@ class Rules {
   [[nodiscard]] std::int64_t newest_held() const;
 
  private:
-  std::map<std::int64_t, fleet::Manifest> manifests_;
   Status add_profile(std::string_view key, const json::Value& data);
   Status add_dimension(std::string_view key, const json::Value& data);
   Status add_manifest(std::string_view key, const json::Value& data);
 
+  std::map<std::int64_t, fleet::Manifest> manifests_;
   std::map<std::pair<std::string, std::int64_t>, std::shared_ptr<const fleet::SecurityProfile>> profiles_;
   std::map<fleet::DimensionVersion, fleet::Dimension> dimensions_;
 };
