@@ -35,7 +35,8 @@ class FlakyBus final : public bus::Bus {
   Status ensure_topics(const std::vector<bus::TopicSpec>& topics) override { return inner_->ensure_topics(topics); }
   std::int32_t partition_count(std::string_view topic) const override { return inner_->partition_count(topic); }
   void append_batch(bus::Batch records, bus::AppendCallback done) override {
-    if (append_fails) return done(Error(ErrorCode::unavailable, "the bus is away"));
+    const bool is_of_devices = records->front().topic == fleet::topic::devices;
+    if (append_fails || (devices_fail && is_of_devices)) return done(Error(ErrorCode::unavailable, "the bus is away"));
     const std::lock_guard lock(mutex_);
     if (holding_) return held_.push_back({std::move(records), std::move(done)});
     inner_->append_batch(std::move(records), std::move(done));
@@ -71,6 +72,7 @@ class FlakyBus final : public bus::Bus {
     return !held_.empty();
   }
   std::atomic<bool> append_fails{false};
+  std::atomic<bool> devices_fail{false};  // only what is appended to `devices`
   std::atomic<bool> read_fails{false};
 
  private:
@@ -269,7 +271,7 @@ class GatewayTest : public ::testing::TestWithParam<mqtt::Version> {
   }
   void TearDown() override {
     bus_.release();
-    bus_.append_fails = false;
+    bus_.append_fails = bus_.devices_fail = false;
     if (gateway_) gateway_->stop(Millis(6000));
     gateway_.reset();
   }

@@ -31,7 +31,8 @@ TEST_F(ResponderTest, AThingThatIsLetInFailsInWords) {
   EXPECT_TRUE(counted("failed", 1));
 }
 
-// As when the clock is set back between two tries: the gateway refuses the certificate for its time, which proves nothing.
+// As when the clock is set back between two tries: the gateway refuses the certificate for its time, which proves
+// nothing.
 TEST_F(ResponderTest, AProbeOfAnotherTimeIsMadeAnew) {
   config_.verify_limit = short_limit;
   start_and_settle();

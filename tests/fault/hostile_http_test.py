@@ -22,9 +22,12 @@ def attacked(fleetward):
     return fleetward
 
 
+def number_of(server, port):
+    return {"api": server.api_port, "pki": server.pki_port, "operations": server.ops_port}[port]
+
+
 def connect(server, port, source=None):
-    number = {"api": server.api_port, "pki": server.pki_port, "operations": server.ops_port}[port]
-    raw = connect_from(source or address(700), number, 60)
+    raw = connect_from(source or address(700), number_of(server, port), 60)
     if port != "api":
         return raw
     return ssl.create_default_context(cafile=str(server.ca)).wrap_socket(raw, server_hostname="localhost")
@@ -139,8 +142,7 @@ def test_crawling_senders(attacked):
 def test_silent_connections_give_way(attacked, port):
     """More of them than there is room for: who asks is answered at once, since those that ask nothing make room."""
     cost, before, count = Cost(attacked, f"silent connections to {port}"), http_refusals(attacked), 1_500
-    sockets = [connect_from(address(i % 40), {"api": attacked.api_port, "pki": attacked.pki_port,
-                                              "operations": attacked.ops_port}[port]) for i in range(count)]
+    sockets = [connect_from(address(i % 40), number_of(attacked, port)) for i in range(count)]
     for _ in range(5):
         with connect(attacked, port) as s:
             s.sendall(f"GET {GOOD[port]} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
