@@ -1,8 +1,7 @@
 // authorities register, list, activate, deactivate, delete, crl, code: certificate authorities that are there already.
 #include <fmt/format.h>
 
-#include <charconv>
-
+#include "config/config.hpp"
 #include "core/text.hpp"
 #include "pki/certificate.hpp"
 #include "services/fleetward/commands.hpp"
@@ -15,18 +14,14 @@ namespace {
 std::string ca_path(const std::string& id) { return "/cacertificate/" + percent_encode(id); }
 std::string own_path(const std::string& id) { return "/v1/authorities/" + percent_encode(id); }
 
-// "90", "15m", "6h", "1d" in seconds.
-Result<std::int64_t> seconds_of(const std::string& text) {
-  std::int64_t n = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), n);
-  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  const std::int64_t factor = unit.empty() || unit == "s" ? 1
-                              : unit == "m"               ? 60
-                              : unit == "h"               ? 3'600
-                              : unit == "d"               ? 86'400
-                                                          : 0;
-  if (failed == std::errc() && factor > 0 && n > 0 && n <= 604'800 / factor) return n * factor;
-  return Error(ErrorCode::invalid_argument, "--every must be 1s to 7d, such as 15m");
+// How often a CRL is read, in seconds; nothing where that is not said.
+Result<std::optional<std::int64_t>> every_of(const Invocation& invocation) {
+  const std::optional<std::string> text = invocation.option("every");
+  if (!text) return std::optional<std::int64_t>();
+  const Result<Millis> every = config::parse_duration(*text);
+  if (!every || *every < std::chrono::seconds(1) || *every > std::chrono::days(7) || every->count() % 1'000 != 0)
+    return Error(ErrorCode::invalid_argument, "--every must be 1s to 7d, such as 15m");
+  return std::optional<std::int64_t>(every->count() / 1'000);
 }
 
 std::string crl_text(const json::Value& authority, std::string_view member) {
@@ -82,12 +77,8 @@ Status set_crl(ApiClient& api, const std::string& id, const std::string& source,
 
 // Inactive until its list is known: in one step its revoked certificates would be good for a while.
 ExitCode run_register(Invocation& invocation, ApiClient& api) {
-  std::optional<std::int64_t> every;
-  if (const auto text = invocation.option("every")) {
-    const Result<std::int64_t> parsed = seconds_of(*text);
-    if (!parsed) return invocation.usage_error(parsed.error().message);
-    every = *parsed;
-  }
+  const auto every = every_of(invocation);
+  if (!every) return invocation.usage_error(every.error().message);
   const Result<std::string> pem = read_file(invocation.arguments()[0]);
   if (!pem) return invocation.fail(pem.error());
   const auto info = pki::read_certificate(*pem);
@@ -107,7 +98,7 @@ ExitCode run_register(Invocation& invocation, ApiClient& api) {
   const std::string& id = info->fingerprint;
   const std::optional<std::string> source = invocation.option("crl");
   if (source) {
-    if (const Status set = set_crl(api, id, *source, every); !set) return invocation.fail(set.error());
+    if (const Status set = set_crl(api, id, *source, *every); !set) return invocation.fail(set.error());
   }
   if (!invocation.has("inactive")) {
     const Result<json::Value> active = api.call("PUT", ca_path(id) + "?newStatus=ACTIVE");
@@ -138,15 +129,11 @@ ExitCode run_delete(Invocation& invocation, ApiClient& api) {
 }
 
 ExitCode run_crl(Invocation& invocation, ApiClient& api) {
-  std::optional<std::int64_t> every;
-  if (const auto text = invocation.option("every")) {
-    const Result<std::int64_t> parsed = seconds_of(*text);
-    if (!parsed) return invocation.usage_error(parsed.error().message);
-    every = *parsed;
-  }
+  const auto every = every_of(invocation);
+  if (!every) return invocation.usage_error(every.error().message);
   const std::vector<std::string>& words = invocation.arguments();
   if ((words.size() == 2) == invocation.has("none")) return invocation.usage_error("give its place, or --none");
-  const Status set = set_crl(api, words[0], words.size() == 2 ? words[1] : "", every);
+  const Status set = set_crl(api, words[0], words.size() == 2 ? words[1] : "", *every);
   if (!set) return invocation.fail(set.error());
   return show(invocation, api, words[0]);
 }

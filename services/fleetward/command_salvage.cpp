@@ -1,6 +1,7 @@
 // salvage: what is whole of a log that is damaged, in place of it.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -108,6 +109,7 @@ Status salvage_log(Invocation& invocation, const InstallationSettings& settings)
     invocation.out << "The log is whole: nothing is to be done.\n";
     return {};
   }
+  if (whole.error().code == ErrorCode::unsupported) return whole;
   invocation.out << fmt::format("The log is damaged: {}.\n", whole.error().message);
   return salvage_into(invocation, settings, settings.data_dir + "/bus");
 }
@@ -144,6 +146,7 @@ ExitCode run_salvage(Invocation& invocation) {
     return invocation.fail(
         {ErrorCode::failed_precondition, fmt::format("process {} runs on this data folder: stop it first", *holder)});
   }
+  umask(077);  // as the server does: nobody else may read what is made here
   if (const Status done = salvage_store(invocation, settings.installation); !done) return invocation.fail(done.error());
   if (const Status done = salvage_log(invocation, settings.installation); !done) return invocation.fail(done.error());
   return ExitCode::ok;

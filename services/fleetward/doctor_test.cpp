@@ -85,6 +85,19 @@ class DoctorTest : public testing::Test {
   Instant now_ = now();
 };
 
+TEST_F(DoctorTest, WhatSalvageMakesNobodyElseMayRead) {
+  make_backends();
+  std::ofstream(bus_path(folder_), std::ios::binary) << std::string(8'192, 'x');
+  const mode_t before = ::umask(022);
+  const auto done = run({"salvage", "--data-dir", folder_});
+  ::umask(before);
+  ASSERT_EQ(done.first, ExitCode::ok) << done.second;
+  EXPECT_THAT(done.second, HasSubstr("The log is damaged"));
+  const fs::perms for_others = fs::perms::group_all | fs::perms::others_all;
+  for (const fs::directory_entry& made : fs::recursive_directory_iterator(folder_ + "/bus"))
+    EXPECT_EQ(made.status().permissions() & for_others, fs::perms::none) << made.path();
+}
+
 TEST_F(DoctorTest, AStoppedInstallationThatIsWell) {
   make_backends();
   EXPECT_EQ(certificates(), "");
