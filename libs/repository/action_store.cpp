@@ -3,6 +3,7 @@
 #include "crypto/digest.hpp"
 #include "fleet/topics.hpp"
 #include "repository/certificate_repository.hpp"
+#include "repository/changed.hpp"
 #include "repository/registry_repository.hpp"
 
 namespace fleetward::repository {
@@ -10,8 +11,6 @@ namespace {
 
 constexpr std::int32_t chains = 4;
 constexpr std::int64_t list_max = 1000;
-
-Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 
 // Proposed ones that are only observed wait for nothing.
 bool waits_for_canary(const fleet::Action& a) { return a.state == fleet::ActionState::proposed && a.mode != "observe"; }

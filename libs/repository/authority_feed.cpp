@@ -1,9 +1,9 @@
 #include "repository/authority_feed.hpp"
 
+#include "repository/changed.hpp"
+
 namespace fleetward::repository {
 namespace {
-
-Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 
 // ---- the blob of a bucket: for each entry the serial's length and octets, seconds since the epoch (4 octets, big
 // endian) and the reason, in the order of serials.

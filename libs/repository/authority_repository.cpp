@@ -2,6 +2,7 @@
 
 #include "fleet/topics.hpp"
 #include "repository/authority_feed.hpp"
+#include "repository/changed.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -10,8 +11,6 @@ constexpr std::string_view columns =
     "id, pem, subject, key_id, status, mode, not_before_ms, not_after_ms, created_ms, modified_ms, crl_source, "
     "crl_every_ms, crl_number, crl_digest, crl_applied, crl_this_update_ms, crl_next_update_ms, crl_entries, "
     "crl_read_ms, crl_error, crl_failed_ms";
-
-Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 
 Error no_such(const std::string& id) {
   return Error(ErrorCode::not_found, fmt::format("CA certificate {} cannot be found.", printable(id, 80)));

@@ -2,6 +2,7 @@
 
 #include "crypto/digest.hpp"
 #include "fleet/topics.hpp"
+#include "repository/changed.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -10,7 +11,6 @@ constexpr std::string_view columns =
     "id, pem, serial, issuer, status, thing, thing_id, not_before_ms, not_after_ms, created_ms, modified_ms, "
     "revoked_ms, registered, hold_before";
 
-Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 store::Value text_or_null(const std::string& text) { return text.empty() ? store::Value() : store::Value(text); }
 
 Result<CertificateRow> row_of(const store::Row& r) {

@@ -5,8 +5,6 @@
 namespace fleetward::repository {
 namespace {
 
-constexpr std::int64_t all_rows = 10'000;
-
 Result<DimensionRow> row_of(const store::Row& r) {
   const auto body = json::parse(r.text(0));
   if (!body) return body.error();
@@ -42,12 +40,6 @@ Status check_room(store::Transaction& tx) {
   if (!rows) return rows.error();
   if (rows->at(0).integer(0) < static_cast<std::int64_t>(fleet::dimensions_max)) return {};
   return Error(ErrorCode::resource_exhausted, fmt::format("there are at most {} dimensions", fleet::dimensions_max));
-}
-
-bool uses(const fleet::SecurityProfile& profile, const std::string& name) {
-  const auto is_it = [&](const auto& item) { return item.dimension && item.dimension->name == name; };
-  return std::any_of(profile.behaviors.begin(), profile.behaviors.end(), is_it) ||
-         std::any_of(profile.additional_metrics_to_retain.begin(), profile.additional_metrics_to_retain.end(), is_it);
 }
 
 }  // namespace
@@ -119,13 +111,7 @@ Result<std::vector<DimensionRow>> list_dimensions(store::Transaction& tx, const 
 }
 
 Status delete_dimension(store::Transaction& tx, const std::string& name, Instant now) {
-  const auto profiles = list_profiles(tx, "", all_rows);
-  if (!profiles) return profiles.error();
-  for (const ProfileRow& row : *profiles) {
-    if (!uses(row.profile, name)) continue;
-    return Error(ErrorCode::failed_precondition,
-                 fmt::format("Dimension {} is used by security profile {}.", name, row.profile.name));
-  }
+  if (const Status unused = check_unused(tx, "Dimension", "", name); !unused) return unused;
   const auto gone = tx.execute("UPDATE dimensions SET deleted=1 WHERE name=$1 AND deleted = 0", {name});
   if (!gone) return gone.error();
   return *gone == 0 ? Status() : publish_manifest(tx, now);

@@ -1,6 +1,7 @@
 #include "repository/governor_repository.hpp"
 
 #include "core/text.hpp"
+#include "repository/changed.hpp"
 #include "repository/governor_log.hpp"
 
 namespace fleetward::repository {
@@ -12,8 +13,6 @@ using fleet::GovernorStep;
 
 constexpr std::int64_t conditions_max = 1000;  // of one kind, shown and tended at a time
 const std::string responder = "responder";
-
-Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 
 Result<GovernorCondition> condition_of(const store::Row& r) {
   const auto kind = fleet::parse_governor_kind(r.text(0));

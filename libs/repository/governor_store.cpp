@@ -1,6 +1,7 @@
 #include "repository/governor_store.hpp"
 
 #include "fleet/topics.hpp"
+#include "repository/changed.hpp"
 #include "repository/governor_log.hpp"
 #include "repository/registry_repository.hpp"
 
@@ -9,8 +10,6 @@ namespace {
 
 using fleet::Action;
 using fleet::GovernorKind;
-
-Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 
 std::vector<std::string> groups_or_own(const std::vector<std::string>& groups) {
   return groups.empty() ? std::vector<std::string>{std::string(ungrouped)} : groups;

@@ -6,6 +6,7 @@
 
 #include "core/text.hpp"
 #include "fleet/topics.hpp"
+#include "repository/changed.hpp"
 #include "repository/effects.hpp"
 
 namespace fleetward::repository {
@@ -14,8 +15,6 @@ namespace {
 constexpr std::string_view notifier_effects = "notifier";
 constexpr std::size_t members_published_max = 200;
 constexpr std::string_view columns = "id, entry, window_ms, is_open, severity, revision, closed_ms, condition";
-
-Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 
 Result<std::vector<fleet::IncidentMember>> members_of(store::Transaction& tx, const std::string& incident) {
   const auto rows = tx.query(

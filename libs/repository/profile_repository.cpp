@@ -1,5 +1,6 @@
 #include "repository/profile_repository.hpp"
 
+#include "repository/changed.hpp"
 #include "repository/manifest.hpp"
 #include "repository/registry_repository.hpp"
 
@@ -7,8 +8,6 @@ namespace fleetward::repository {
 namespace {
 
 constexpr std::int64_t all_rows = 10'000;
-
-Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 
 Result<ProfileRow> row_of(const store::Row& r) {
   const auto body = json::parse(r.text(0));
@@ -67,6 +66,28 @@ Status write_target(store::Transaction& tx, const std::string& name, const fleet
 }
 
 }  // namespace
+
+bool uses(const fleet::SecurityProfile& profile, const std::string& metric, const std::string& dimension) {
+  const auto is_of = [&](const auto& item) {
+    return (metric.empty() || item.metric == metric) &&
+           (dimension.empty() || (item.dimension && item.dimension->name == dimension));
+  };
+  const auto& retained = profile.additional_metrics_to_retain;
+  return std::any_of(profile.behaviors.begin(), profile.behaviors.end(), is_of) ||
+         (metric.empty() && std::any_of(retained.begin(), retained.end(), is_of));
+}
+
+Status check_unused(store::Transaction& tx, std::string_view what, const std::string& metric,
+                    const std::string& dimension) {
+  const auto profiles = list_profiles(tx, "", all_rows);
+  if (!profiles) return profiles.error();
+  for (const ProfileRow& row : *profiles) {
+    if (!uses(row.profile, metric, dimension)) continue;
+    return Error(ErrorCode::failed_precondition, fmt::format("{} {} is used by security profile {}.", what,
+                                                             metric.empty() ? dimension : metric, row.profile.name));
+  }
+  return {};
+}
 
 Result<std::vector<fleet::Manifest::Entry>> attached_profiles(store::Transaction& tx) {
   const auto profiles = tx.query("SELECT name, version FROM profiles WHERE deleted = 0 ORDER BY name");
@@ -264,16 +285,7 @@ Result<std::vector<CustomMetricRow>> list_custom_metrics(store::Transaction& tx,
 }
 
 Status delete_custom_metric(store::Transaction& tx, const std::string& name, Instant now) {
-  const auto profiles = list_profiles(tx, "", all_rows);
-  if (!profiles) return profiles.error();
-  for (const ProfileRow& row : *profiles) {
-    for (const fleet::Behavior& b : row.profile.behaviors) {
-      if (b.metric == name) {
-        return Error(ErrorCode::failed_precondition,
-                     fmt::format("Custom metric {} is used by security profile {}.", name, row.profile.name));
-      }
-    }
-  }
+  if (const Status unused = check_unused(tx, "Custom metric", name, ""); !unused) return unused;
   const auto gone = tx.execute("DELETE FROM custom_metrics WHERE name=$1", {name});
   if (!gone) return gone.error();
   return *gone == 0 ? Status() : publish_manifest(tx, now);

@@ -31,6 +31,12 @@ Result<std::optional<ProfileRow>> find_profile(store::Transaction& tx, const std
 Result<ProfileRow> get_profile(store::Transaction& tx, const std::string& name);  // not_found
 Result<std::vector<ProfileRow>> list_profiles(store::Transaction& tx, const std::string& after, std::int64_t limit);
 
+// Whether a behavior is of that metric and dimension, or with no metric said a metric to retain of that dimension;
+// empty: any.
+bool uses(const fleet::SecurityProfile& profile, const std::string& metric, const std::string& dimension);
+// failed_precondition, by the name of `what`, while a profile uses it, attached or not.
+Status check_unused(store::Transaction& tx, std::string_view what, const std::string& metric,
+                    const std::string& dimension);
 // Again is no error; resource_exhausted beyond profiles_per_target_max.
 Status attach_profile(store::Transaction& tx, const std::string& name, const fleet::Target& target, Instant now);
 Status detach_profile(store::Transaction& tx, const std::string& name, const fleet::Target& target, Instant now);

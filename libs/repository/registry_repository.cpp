@@ -2,6 +2,7 @@
 
 #include "fleet/names.hpp"
 #include "fleet/topics.hpp"
+#include "repository/changed.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -10,8 +11,6 @@ constexpr std::size_t group_depth_max = 7;
 constexpr std::int64_t members_told_max = 1'000;  // in one transaction
 constexpr std::string_view thing_columns = "name, id, version, thing_type, attributes, created_ms";
 constexpr std::string_view group_columns = "name, id, parent, version, description, created_ms";
-
-Status done(const Result<std::int64_t>& changed) { return changed.ok() ? Status() : Status(changed.error()); }
 
 ThingRow thing_of(const store::Row& r) {
   ThingRow t{r.text(0), r.text(1), r.integer(2), r.text(3), {}, instant_from_ms(r.integer(5))};

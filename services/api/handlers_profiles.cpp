@@ -86,16 +86,6 @@ Result<Value> delete_profile(Call& call) {
   return Value::object();
 }
 
-bool uses(const fleet::SecurityProfile& profile, const std::string& metric, const std::string& dimension) {
-  const auto is_of = [&](const auto& item) {
-    return (metric.empty() || item.metric == metric) &&
-           (dimension.empty() || (item.dimension && item.dimension->name == dimension));
-  };
-  const auto& retained = profile.additional_metrics_to_retain;
-  return std::any_of(profile.behaviors.begin(), profile.behaviors.end(), is_of) ||
-         (metric.empty() && std::any_of(retained.begin(), retained.end(), is_of));
-}
-
 Result<Value> list_profiles(Call& call) {
   const std::string metric = call.text("metricName");
   const std::string dimension = call.text("dimensionName");
@@ -110,7 +100,8 @@ Result<Value> list_profiles(Call& call) {
   const std::string last = filtered && static_cast<std::int64_t>(rows->size()) == filtered_rows_max
                                ? rows->back().profile.name
                                : std::string();
-  if (filtered) std::erase_if(*rows, [&](const auto& row) { return !uses(row.profile, metric, dimension); });
+  if (filtered)
+    std::erase_if(*rows, [&](const auto& row) { return !repository::uses(row.profile, metric, dimension); });
   auto next = cut_page(call, *rows, limit, [](const auto& row) { return row.profile.name; });
   if (!next && !last.empty()) next = encode_token(call, last);
   Value items = Value::array();
