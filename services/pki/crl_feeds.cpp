@@ -109,14 +109,14 @@ struct CrlFeeds::State {
         registry(m),
         wake(s.listen(loop, std::string(repository::authorities_channel))) {}
 
-  async::Task<void> run();
+  async::Task<void> run(bool of_addresses);
   async::Task<void> list();
-  async::Task<void> look(AuthorityRow authority, Feed& feed);
-  async::Task<Status> read(AuthorityRow authority, Feed& feed);
-  async::Task<Result<std::string>> get(std::string url, Feed& feed, std::string& etag);
+  async::Task<void> look(AuthorityRow authority, std::shared_ptr<Feed> feed);
+  async::Task<Status> read(AuthorityRow authority, std::shared_ptr<Feed> feed);
+  async::Task<Result<std::string>> get(std::string url, std::shared_ptr<Feed> feed, std::string& etag);
   async::Task<Result<std::string>> take(AuthorityRow authority, std::string source, std::string bytes);
   async::Task<Status> put_in_force(std::string authority, std::string digest, const pki::CrlView& crl);
-  async::Task<void> note_failed(std::string authority, Feed& feed, Error error);
+  async::Task<void> note_failed(std::string authority, std::shared_ptr<Feed> feed, Error error);
   void say_expired(const AuthorityRow& authority, Feed& feed);
   void measure(const AuthorityRow& authority);
   metrics::Gauge& gauge(std::string_view name, std::string_view help, const std::string& authority) {
@@ -144,7 +144,7 @@ struct CrlFeeds::State {
   std::unique_ptr<store::Listener> wake;
   std::vector<AuthorityRow> authorities;
   std::chrono::nanoseconds listed{0};
-  std::map<std::string, Feed> feeds;  // by authority
+  std::map<std::string, std::shared_ptr<Feed>> feeds;  // by authority; who looks at one holds it
 };
 
 async::Task<void> CrlFeeds::State::list() {
@@ -156,19 +156,19 @@ async::Task<void> CrlFeeds::State::list() {
     co_return;
   }
   authorities = std::move(*rows);
-  std::map<std::string, Feed> kept;
+  std::map<std::string, std::shared_ptr<Feed>> kept;
   for (const AuthorityRow& a : authorities) {
     if (a.crl_source.empty()) continue;
     const auto known = feeds.find(a.id);
     // Forgotten: the place was another one for a while, unseen by us, or the authority was registered anew.
-    const bool is_forgotten = known != feeds.end() && !known->second.digest.empty() && a.feed.digest.empty();
-    const bool is_same = known != feeds.end() && known->second.source == a.crl_source && !is_forgotten;
-    Feed feed = is_same ? std::move(known->second) : Feed();
+    const bool is_forgotten = known != feeds.end() && !known->second->digest.empty() && a.feed.digest.empty();
+    const bool is_same = known != feeds.end() && known->second->source == a.crl_source && !is_forgotten;
+    const auto feed = is_same ? known->second : std::make_shared<Feed>();
     if (!is_same) {
-      feed.source = a.crl_source;
-      if (!is_url(a.crl_source)) feed.file.emplace(std::vector<std::string>{path_of(a.crl_source)});
+      feed->source = a.crl_source;
+      if (!is_url(a.crl_source)) feed->file.emplace(std::vector<std::string>{path_of(a.crl_source)});
     }
-    kept.emplace(a.id, std::move(feed));
+    kept.emplace(a.id, feed);
   }
   for (const auto& [id, feed] : feeds) {
     if (kept.contains(id)) continue;
@@ -179,33 +179,34 @@ async::Task<void> CrlFeeds::State::list() {
   feeds = std::move(kept);
 }
 
-async::Task<void> CrlFeeds::State::run() {
+// Addresses have a task of their own: one that answers slowly, or never, holds no file up.
+async::Task<void> CrlFeeds::State::run(bool of_addresses) {
   bool is_woken = true;
   while (!scope.stopping()) {
     if (is_woken || loop.steady_now() - listed >= list_every) co_await list();
     const std::vector<AuthorityRow> rows = authorities;
     for (const AuthorityRow& a : rows) {
       const auto feed = feeds.find(a.id);
-      if (feed == feeds.end() || scope.stopping()) continue;
+      if (feed == feeds.end() || is_url(feed->second->source) != of_addresses || scope.stopping()) continue;
       co_await look(a, feed->second);
     }
     is_woken = co_await wake->wait(config.look_every);
   }
 }
 
-async::Task<void> CrlFeeds::State::look(AuthorityRow authority, Feed& feed) {
-  say_expired(authority, feed);
+async::Task<void> CrlFeeds::State::look(AuthorityRow authority, std::shared_ptr<Feed> feed) {
+  say_expired(authority, *feed);
   measure(authority);
-  const bool has_changed = feed.file && feed.file->has_changed();
-  if (!has_changed && loop.steady_now() < feed.due) co_return;
+  const bool has_changed = feed->file && feed->file->has_changed();
+  if (!has_changed && loop.steady_now() < feed->due) co_return;
   const Status done = co_await read(authority, feed);
   if (done) {
-    feed.failures = 0;
-    feed.told.clear();
-    feed.due = loop.steady_now() + authority.crl_every;
+    feed->failures = 0;
+    feed->told.clear();
+    feed->due = loop.steady_now() + authority.crl_every;
   } else if (done.error().code != ErrorCode::fenced && !scope.stopping()) {  // fenced: somebody else was first
-    const int doublings = std::min(feed.failures++, 20);
-    feed.due =
+    const int doublings = std::min(feed->failures++, 20);
+    feed->due =
         loop.steady_now() + std::min<Millis>(config.retry_min * (std::int64_t{1} << doublings), config.retry_max);
     co_await note_failed(authority.id, feed, done.error());
   }
@@ -213,18 +214,18 @@ async::Task<void> CrlFeeds::State::look(AuthorityRow authority, Feed& feed) {
 }
 
 // Good: it was read, or is as it was.
-async::Task<Status> CrlFeeds::State::read(AuthorityRow authority, Feed& feed) {
+async::Task<Status> CrlFeeds::State::read(AuthorityRow authority, std::shared_ptr<Feed> feed) {
   std::string etag;
-  const bool is_in_force = authority.feed.applied && authority.feed.digest == feed.digest;
-  if (!is_in_force) feed.etag.clear();  // "not modified" would not help
-  if (feed.file) feed.file->mark_read();
+  const bool is_in_force = authority.feed.applied && authority.feed.digest == feed->digest;
+  if (!is_in_force) feed->etag.clear();  // "not modified" would not help
+  if (feed->file) feed->file->mark_read();
   Result<std::string> bytes = Error(ErrorCode::internal, "");
-  if (feed.file) bytes = read_whole(path_of(feed.source));
-  else bytes = co_await get(feed.source, feed, etag);
+  if (feed->file) bytes = read_whole(path_of(feed->source));
+  else bytes = co_await get(feed->source, feed, etag);
   if (!bytes) co_return bytes.error();
-  if (bytes->empty() && !feed.file) {  // not modified
+  if (bytes->empty() && !feed->file) {  // not modified
     const std::string id = authority.id;
-    const std::string digest = feed.digest;
+    const std::string digest = feed->digest;
     const Instant now = loop.now();
     std::function<Status(store::Transaction&)> note = [id, digest, now](store::Transaction& tx) {
       return repository::note_feed_read(tx, id, digest, now);
@@ -233,24 +234,24 @@ async::Task<Status> CrlFeeds::State::read(AuthorityRow authority, Feed& feed) {
     if (noted) count_read(id, "unchanged");
     co_return noted;
   }
-  const Result<std::string> taken = co_await take(std::move(authority), feed.source, std::move(*bytes));
+  const Result<std::string> taken = co_await take(std::move(authority), feed->source, std::move(*bytes));
   if (!taken) co_return taken.error();
-  feed.digest = *taken;
-  feed.etag = std::move(etag);
+  feed->digest = *taken;
+  feed->etag = std::move(etag);
   co_return Status();
 }
 
 // Empty: not modified.
-async::Task<Result<std::string>> CrlFeeds::State::get(std::string url, Feed& feed, std::string& etag) {
+async::Task<Result<std::string>> CrlFeeds::State::get(std::string url, std::shared_ptr<Feed> feed, std::string& etag) {
   const auto place = connect::Outbound::open({url, config.ca_pem, config.allow_private});
   if (!place) co_return place.error();
   http::ClientRequest request{"GET", {}, {{"User-Agent", "Fleetward"}, {"Accept", "application/pkix-crl, */*"}}, {}};
-  if (!feed.etag.empty()) request.headers.push_back({"If-None-Match", feed.etag});
+  if (!feed->etag.empty()) request.headers.push_back({"If-None-Match", feed->etag});
   http::ParserLimits limits;
   limits.body_bytes_max = file_bytes_max;
   Result<http::Response> response = co_await place->request(loop, std::move(request), limits, config.download_limit);
   if (!response) co_return response.error().with_context(printable(url));
-  if (response->status == 304 && !feed.etag.empty()) co_return std::string();
+  if (response->status == 304 && !feed->etag.empty()) co_return std::string();
   if (response->status != 200) {
     const std::string_view hint =
         response->status >= 300 && response->status < 400 ? " (redirects are not followed)" : "";
@@ -338,15 +339,15 @@ async::Task<Status> CrlFeeds::State::put_in_force(std::string authority, std::st
   co_return finished;
 }
 
-async::Task<void> CrlFeeds::State::note_failed(std::string authority, Feed& feed, Error error) {
+async::Task<void> CrlFeeds::State::note_failed(std::string authority, std::shared_ptr<Feed> feed, Error error) {
   count_read(authority, "failed");
   const Instant now = loop.now();
   const std::string why = printable(error.message, 500);
-  if (why != feed.told || now - feed.told_at >= said_again_every) {
+  if (why != feed->told || now - feed->told_at >= said_again_every) {
     log::error("crl_of_authority_not_read",
-               {{"authority", authority}, {"source", printable(feed.source)}, {"error", why}});
-    feed.told = why;
-    feed.told_at = now;
+               {{"authority", authority}, {"source", printable(feed->source)}, {"error", why}});
+    feed->told = why;
+    feed->told_at = now;
   }
   std::function<Status(store::Transaction&)> note = [authority, why, now](store::Transaction& tx) {
     return repository::note_feed_failed(tx, authority, why, now);
@@ -386,7 +387,8 @@ CrlFeeds::CrlFeeds(CrlFeedsConfig config, store::Store& store, metrics::Registry
 CrlFeeds::~CrlFeeds() = default;
 
 Status CrlFeeds::start() {
-  state_->scope.spawn("run", state_->run());
+  state_->scope.spawn("files", state_->run(false));
+  state_->scope.spawn("addresses", state_->run(true));
   return {};
 }
 

@@ -7,7 +7,7 @@
 // authority's row) and tried again with back-off. An expired CRL is told, and stays in force.
 //
 // Owns a thread, so that large lists hold nobody up; start() and stop() from another one. Several processes may run it.
-// Limits: one list at a time in memory, of pki::crl_bytes_max; entries_a_transaction.
+// Limits: one list of a file and one of an address at a time in memory, of pki::crl_bytes_max; entries_a_transaction.
 #pragma once
 
 #include <memory>

@@ -276,6 +276,28 @@ TEST_F(CrlFeedsTest, WhatTheStoreHasForgottenIsReadInFull) {
   EXPECT_EQ(reads("applied"), 2U);
 }
 
+TEST_F(CrlFeedsTest, AnAddressThatHangsHoldsNoFileUp) {
+  async::Event never{web_};
+  std::atomic<bool> is_asked{false};
+  async::run_on(web_, [&] {
+    auto opened = http::Server::open(
+        web_, {"127.0.0.1", 0}, nullptr, [&](http::Request) { return hang(is_asked, never); }, metrics_);
+    server_ = std::move(*opened);
+  });
+  config_.download_limit = std::chrono::minutes(1);
+  read_from(fmt::format("http://127.0.0.1:{}/list.crl", server_->port()));
+  start();
+  ASSERT_TRUE(eventually([&] { return is_asked.load(); }));
+  const OpensslCa other(folder_ + "/other", "/CN=Other");
+  id_ = enlist(other);
+  put_file("b.crl", other.crl());
+  read_from("b.crl");
+  EXPECT_TRUE(is_applied("0a"));
+  feeds_->stop(Millis(1));
+  feeds_.reset();
+  never.notify();
+}
+
 TEST_F(CrlFeedsTest, ADownloadThatHangsIsLeftBehindAtTheStop) {
   async::Event never{web_};
   std::atomic<bool> is_asked{false};
