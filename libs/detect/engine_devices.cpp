@@ -240,7 +240,8 @@ Status PartitionEngine::restore_device(std::string_view key, std::string_view va
   auto facts = decoder.read_facts(device);
   if (!facts) return facts.error();
   const auto has_gateway = [&](std::size_t index) { return index < gateways_.size(); };
-  if ((device.connected && !has_gateway(device.gateway)) ||
+  const bool is_seen = device.connected || device.cloud_in_pane;
+  if ((is_seen && !has_gateway(device.gateway)) ||
       !std::all_of(device.gateways.begin(), device.gateways.end(),
                    [&](const auto& g) { return has_gateway(g.gateway); })) {
     return Error(ErrorCode::corrupted, "device checkpoint names a gateway that the partition does not know");

@@ -216,6 +216,11 @@ TEST(RestoreErrors, AreToldAndTakeNothing) {
   }
   EXPECT_FALSE(engine.restore_device("v1", device + "x").ok());
   EXPECT_FALSE(engine.restore_device("a/b", device).ok());
+  std::string seen = device;  // by a gateway, in the open pane: of none that the partition knows
+  constexpr std::size_t flags_at = 1 + 2 + 8;
+  ASSERT_EQ(seen[flags_at], '\0');
+  seen[flags_at] = '\4';
+  EXPECT_EQ(engine.restore_device("v1", seen).error().code, ErrorCode::corrupted);
   EXPECT_EQ(engine.device_count(), 0U);
   EXPECT_TRUE(engine.restore_device("v1", device).ok());
 }
