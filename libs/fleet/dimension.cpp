@@ -14,8 +14,7 @@ namespace {
 constexpr std::string_view client_id_variable = "${iot:ClientId}";
 constexpr std::string_view topic_filter_type = "TOPIC_FILTER";
 
-}  // namespace
-
+// The filter for one device.
 std::string topic_filter_of(std::string_view filter, std::string_view client_id) {
   std::string out;
   for (std::size_t at = filter.find(client_id_variable); at != std::string_view::npos;
@@ -25,6 +24,8 @@ std::string topic_filter_of(std::string_view filter, std::string_view client_id)
   }
   return out.append(filter);
 }
+
+}  // namespace
 
 Status check_topic_filters(const std::vector<std::string>& filters) {
   const auto wrong = [](std::string_view what) { return Error(ErrorCode::invalid_argument, std::string(what)); };

@@ -46,8 +46,6 @@ std::string dimension_key(std::string_view name, std::int64_t version);  // dime
 
 // invalid_argument, naming the first that is no filter, is too long, or has a variable other than ${iot:ClientId}.
 Status check_topic_filters(const std::vector<std::string>& filters);
-// The filter for one device.
-std::string topic_filter_of(std::string_view filter, std::string_view client_id);
 // Whether the topic is in the dimension for the device. Linear in filters and text.
 bool is_in(const Dimension& dimension, std::string_view client_id, std::string_view topic);
 

@@ -37,7 +37,6 @@ class RawFile {
 
   // `known` says whether a row is what it seems to be; a long one that is not is read once more by the newest pages.
   void for_each_row(const std::function<bool(const RawRow&)>& known);
-  [[nodiscard]] std::size_t pages() const { return pages_ + wal_.frames.size(); }
 
  private:
   RawFile(int fd, int wal_fd, std::uint32_t pages, Wal wal);
