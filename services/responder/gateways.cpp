@@ -43,8 +43,9 @@ const fleet::GoneGateway* Gateways::gone(const std::string& instance) const {
 std::vector<Gateways::Known> Gateways::known(Instant now) const {
   std::vector<Known> out;
   for (const auto& [instance, h] : heartbeats_) {
-    const GatewayStanding standing = fleet::standing_of(h, gone(instance), now);
-    out.push_back({h, standing, standing == GatewayStanding::gone ? gone(instance) : nullptr});
+    const fleet::GoneGateway* word = gone(instance);
+    Known& known = out.emplace_back(Known{h, fleet::standing_of(h, word, now), std::nullopt});
+    if (known.standing == GatewayStanding::gone) known.gone = *word;
   }
   return out;
 }

@@ -22,10 +22,11 @@ class Gateways {
   bool note(fleet::GatewayHeartbeat heartbeat, Instant now);
   void set_gone(std::vector<fleet::GoneGateway> gone);
 
+  // A copy: it is looked at while heartbeats and persons' words go on coming in.
   struct Known {
     fleet::GatewayHeartbeat heartbeat;
     fleet::GatewayStanding standing = fleet::GatewayStanding::live;
-    const fleet::GoneGateway* gone = nullptr;  // while the standing is gone
+    std::optional<fleet::GoneGateway> gone;  // while the standing is gone
   };
   // Those that have not said goodbye.
   [[nodiscard]] std::vector<Known> known(Instant now) const;
