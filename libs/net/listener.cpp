@@ -89,7 +89,9 @@ class TcpListener final : public Listener, public std::enable_shared_from_this<T
 
   [[nodiscard]] std::uint16_t port() const override { return port_; }
   void set_tls(std::shared_ptr<const TlsContext> tls) override { tls_ = std::move(tls); }
+  // Again from wherever its owner goes: then it only looks, while the last accept may still do the same.
   void close() override {
+    if (closed_) return;
     closed_ = true;
     boost::system::error_code ignored;
     acceptor_.close(ignored);

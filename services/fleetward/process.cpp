@@ -14,8 +14,8 @@ Process::Process(const Settings& settings)
       control_loop_("control"),
       operations_(modules_, metrics_) {}
 
-// The services go while their threads still run (a destructor may wait for its own), then the threads, then the
-// backends: the order of the members, backwards.
+// The services go while their threads still run (a destructor may wait for its own), then the backends, whose threads
+// may be waking ours to the last, then our threads: the order of the members, backwards.
 Process::~Process() { operations_.stop(Millis(0)); }
 
 // They run already; who looks at readiness hears of a full disk and of damage by them.

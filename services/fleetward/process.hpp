@@ -89,11 +89,11 @@ class Process {
 
   const Settings& settings_;
   metrics::Registry metrics_;
-  Backends backends_;
   crypto::SystemRandom random_;
   async::LoopThread gateway_loop_;
   async::LoopThread detector_loop_;
   async::LoopThread control_loop_;
+  Backends backends_;
   Hooks hooks_;
   runtime::Modules modules_;
   runtime::OperationsServer operations_;
