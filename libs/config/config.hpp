@@ -112,7 +112,10 @@ void Section::records(std::string name, std::vector<Item>& target, std::string m
       },
       [&target, describe] {
         json::Value list = json::Value::array();
-        for (Item item : target) list.push_back(describe(item).values());
+        for (const Item& item : target) {
+          Item shown = item;  // a description is over what could also be set
+          list.push_back(describe(shown).values());
+        }
         return list;
       });
 }

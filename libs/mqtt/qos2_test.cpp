@@ -5,7 +5,6 @@ namespace fleetward::mqtt {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 
 class FlowTest : public SessionTest {
  protected:

@@ -5,7 +5,6 @@ namespace fleetward::repository {
 namespace {
 
 using fleet::GovernorKind;
-using fleet::GovernorStep;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 

@@ -10,7 +10,6 @@ namespace fleetward::gateway {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 class EndpointOfGatewayTest : public SnapshotOfGatewayTest {
  protected:

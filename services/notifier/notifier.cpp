@@ -138,7 +138,7 @@ struct Notifier::State {
     } else {
       fault::crash_here("notifier.after_post");
     }
-    const std::string url = receiver.url();
+    const std::string& url = receiver.url();
     std::function<Status(store::Transaction&)> note = [&incident, &url, now](store::Transaction& tx) {
       return repository::note_page(tx, incident, url, now);
     };
@@ -150,7 +150,7 @@ struct Notifier::State {
   async::Task<Result<std::size_t>> page_round(const connect::Alertmanager& receiver, Millis& wait) {
     const Instant now = scheduler.now();
     const Millis refresh = config.refresh;
-    const std::string url = receiver.url();
+    const std::string& url = receiver.url();
     std::function<Result<std::vector<fleet::Incident>>(store::Transaction&)> due_now =
         [&url, now, refresh](store::Transaction& tx) {
           return repository::due_pages(tx, url, now, refresh, pages_a_round);

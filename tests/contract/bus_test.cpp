@@ -215,7 +215,7 @@ TEST_P(BusTest, CaughtUpIsAboutWhatWasThereAtTheStart) {
 }
 
 TEST_P(BusTest, RecordsMayHoldAnyBytes) {
-  const std::string bytes("\0\xff\n'; --", 9);
+  const std::string bytes("\0\xff\n'; --", 8);
   append({bus::OutRecord{"one", bytes, bytes, {{bytes, bytes}, {"", ""}}, {}}, bus::OutRecord{"one", "", "", {}, {}}});
   const auto all = read_to_end("one");
   ASSERT_THAT(all, SizeIs(2));

@@ -18,7 +18,6 @@ namespace {
 
 using store::Params;
 using store::Transaction;
-using ::testing::SizeIs;
 
 const std::vector<store::Migration> migrations = {
     {1, "things", "CREATE TABLE things(name TEXT PRIMARY KEY, n BIGINT NOT NULL)"}};
