@@ -4,7 +4,6 @@
 namespace fleetward::mqtt {
 namespace {
 
-
 // The reason code that the packet is refused with; success when it is not.
 std::uint8_t refusal(const std::string& packet, Version version = Version::v5) {
   Failure failure;

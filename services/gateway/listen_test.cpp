@@ -7,7 +7,6 @@
 namespace fleetward::gateway {
 namespace {
 
-
 class ListeningGatewayTest : public GatewayTest {};
 INSTANTIATE_TEST_SUITE_P(Versions, ListeningGatewayTest, ::testing::Values(mqtt::Version::v5),
                          [](const auto&) { return "v5"; });
