@@ -117,6 +117,23 @@ std::optional<Subscribe> decode_subscribe(const Frame& frame, Version version, F
   return c.finish(std::move(packet));
 }
 
+std::optional<Suback> decode_suback(const Frame& frame, Version version, Failure& failure) {
+  if (!expect_flags(frame, 0, failure)) return std::nullopt;
+  Cursor c(frame.body, failure);
+  Suback packet;
+  packet.packet_id = c.packet_id();
+  packet.properties = read_properties(c, version, in_receipt);
+  while (c.has_more()) {
+    const std::uint8_t code = c.u8("reason code");
+    if (!may_carry(PacketType::suback, Sender::server, code))
+      c.fail(reason::protocol_error, fmt::format("reason code {:#04x} may not stand here", code));
+    if (packet.codes.size() >= filters_max) c.fail(reason::quota_exceeded, "too many codes in a packet");
+    packet.codes.push_back(code);
+  }
+  if (!c.failed() && packet.codes.empty()) c.fail(reason::protocol_error, "a SUBACK without codes");
+  return c.finish(std::move(packet));
+}
+
 std::optional<Unsubscribe> decode_unsubscribe(const Frame& frame, Version version, Failure& failure) {
   if (!expect_flags(frame, 2, failure)) return std::nullopt;
   Cursor c(frame.body, failure);

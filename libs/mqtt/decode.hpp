@@ -23,6 +23,8 @@ std::optional<Publish> decode_publish(const Frame& frame, Version version, Failu
 std::optional<Acknowledgement> decode_acknowledgement(const Frame& frame, Version version, Failure& failure);
 // 3.8
 std::optional<Subscribe> decode_subscribe(const Frame& frame, Version version, Failure& failure);
+// 3.9
+std::optional<Suback> decode_suback(const Frame& frame, Version version, Failure& failure);
 // 3.10
 std::optional<Unsubscribe> decode_unsubscribe(const Frame& frame, Version version, Failure& failure);
 // 3.14

@@ -85,6 +85,18 @@ std::string codes_packet(PacketType type, Version version, std::uint16_t packet_
   return packet(type, 0, body);
 }
 
+std::string connect_properties(const ConnectOptions& o) {
+  std::string p;
+  if (o.session_expiry_seconds != 0) put_u32_property(p, 0x11, o.session_expiry_seconds);
+  if (o.receive_maximum != 0) put_u16_property(p, 0x21, o.receive_maximum);
+  if (o.maximum_packet_size != 0) put_u32_property(p, 0x27, o.maximum_packet_size);
+  return p;
+}
+
+unsigned connect_flags(const ConnectOptions& o) {
+  return (o.clean_start ? 0x02U : 0U) | (o.username ? 0x80U : 0U) | (o.password ? 0x40U : 0U);
+}
+
 }  // namespace
 
 std::string encode_connack(Version version, const ConnackOptions& o) {
@@ -123,10 +135,12 @@ std::string encode_connect(const ConnectOptions& o) {
   std::string body;
   put_text(body, "MQTT");
   put_u8(body, static_cast<unsigned>(o.version));
-  put_u8(body, o.clean_start ? 0x02 : 0);
+  put_u8(body, connect_flags(o));
   put_u16(body, o.keep_alive_seconds);
-  if (o.version == Version::v5) put_properties(body, {});
+  if (o.version == Version::v5) put_properties(body, connect_properties(o));
   put_text(body, o.client_id);
+  if (o.username) put_text(body, *o.username);
+  if (o.password) put_text(body, *o.password);
   return packet(PacketType::connect, 0, body);
 }
 

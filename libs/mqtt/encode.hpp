@@ -38,6 +38,11 @@ struct ConnectOptions {
   std::string_view client_id;
   std::uint16_t keep_alive_seconds = 60;
   bool clean_start = true;
+  std::optional<std::string_view> username, password;
+  // 5 only; what is 0 is left out.
+  std::uint32_t session_expiry_seconds = 0;
+  std::uint16_t receive_maximum = 0;
+  std::uint32_t maximum_packet_size = 0;
 };
 std::string encode_connect(const ConnectOptions& options);
 std::string encode_subscribe(Version version, std::uint16_t packet_id, std::string_view filter, std::uint8_t qos);

@@ -96,6 +96,11 @@ struct Subscribe {
   std::vector<SubscriptionRequest> requests;
   Properties properties;
 };
+struct Suback {
+  std::uint16_t packet_id = 0;
+  std::vector<std::uint8_t> codes;  // one a filter, in their order
+  Properties properties;
+};
 struct Unsubscribe {
   std::uint16_t packet_id = 0;
   std::vector<std::string_view> filters;
