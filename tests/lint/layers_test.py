@@ -14,6 +14,7 @@ OWNERS = {
     r"boost/asio": {"async", "net"},
     r"spdlog/": {"log"},
     r"sqlite3\.h": {"sqlite"},
+    r"librdkafka/": {"bus"},
     r"pqxx/|libpq-fe\.h": {"store"},
     r"openssl/": {"crypto", "net", "pki"},
     r"nlohmann/": {"json"},
