@@ -83,7 +83,9 @@ void ClientSession::handle_connack(const Frame& frame) {
     return fail({reason::qos_not_supported, "the server has no QoS 1: nothing could be acknowledged"});
   if (p.shared_available.value_or(1) == 0)
     return fail({reason::shared_subscriptions_not_supported, "the server has no shared subscriptions"});
-  if (p.server_keep_alive) options_.keep_alive_seconds = *p.server_keep_alive;
+  // One that would have us ping less often, or never, does not keep us from noticing that it is gone.
+  if (p.server_keep_alive.value_or(0) != 0)
+    options_.keep_alive_seconds = std::min(options_.keep_alive_seconds, *p.server_keep_alive);
   session_present_ = packet->session_present;
   state_ = State::subscribing;
   subscribe();
@@ -154,7 +156,6 @@ std::optional<SteadyTime> ClientSession::deadline() const {
   if (state_ == State::ended) return std::nullopt;
   if (state_ != State::ready) return started_ + options_.ready_limit;
   if (pinged_ != SteadyTime{0}) return pinged_ + options_.ping_limit;
-  if (options_.keep_alive_seconds == 0) return std::nullopt;
   return ping_at();
 }
 

@@ -23,8 +23,8 @@ namespace fleetward::mqtt {
 struct ClientOptions {
   std::string client_id;
   std::optional<std::string> username, password;
-  std::vector<std::string> filters;  // $share/GROUP/FILTER among them
-  std::uint16_t keep_alive_seconds = 30;
+  std::vector<std::string> filters;       // $share/GROUP/FILTER among them
+  std::uint16_t keep_alive_seconds = 30;  // or less, where the server wants it; not 0
   std::uint32_t session_expiry_seconds = 3'600;
   std::uint16_t receive_maximum = 200;  // publishes of QoS 1 that are not acknowledged yet
   std::uint32_t packet_bytes_max = 256 << 10;

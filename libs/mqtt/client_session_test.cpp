@@ -223,6 +223,17 @@ TEST_F(ClientSessionTest, PingsWhenItSaidNothingAndEndsWhenNothingAnswers) {
   EXPECT_EQ(hearer_.code, reason::keep_alive_timeout);
 }
 
+TEST_F(ClientSessionTest, AServerMayHaveItPingMoreOftenButNotLessOften) {
+  feed(wire(0x20, std::string{0, 0} + list(std::string{0x13, 0, 5})));
+  feed(wire(0x90, u16(1) + std::string{0, 1}) + wire(0x90, u16(2) + std::string{0, 1}));
+  EXPECT_EQ(session_.deadline(), now_ + seconds(5));
+  Hearer other;
+  ClientSession never(other, options(), now_);
+  never.feed(as_bytes(wire(0x20, std::string{0, 0} + list(std::string{0x13, 0, 0}))), now_);
+  never.feed(as_bytes(wire(0x90, u16(1) + std::string{0, 1}) + wire(0x90, u16(2) + std::string{0, 1})), now_);
+  EXPECT_EQ(never.deadline(), now_ + seconds(30));
+}
+
 TEST_F(ClientSessionTest, AServerThatNeverAnswersIsGivenUp) {
   now_ += seconds(15);
   session_.on_time(now_);
