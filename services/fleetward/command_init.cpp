@@ -4,8 +4,8 @@
 #include "auth/credentials.hpp"
 #include "core/text.hpp"
 #include "crypto/random.hpp"
+#include "services/fleetward/backends.hpp"
 #include "services/fleetward/commands.hpp"
-#include "services/fleetward/embedded.hpp"
 #include "services/fleetward/files.hpp"
 #include "services/pki/authority_files.hpp"
 

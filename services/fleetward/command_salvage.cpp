@@ -13,10 +13,11 @@
 #include "core/text.hpp"
 #include "fleet/topics.hpp"
 #include "services/detector/detector.hpp"
+#include "services/fleetward/backends.hpp"
 #include "services/fleetward/commands.hpp"
 #include "services/fleetward/doctor.hpp"
-#include "services/fleetward/embedded.hpp"
 #include "services/fleetward/files.hpp"
+#include "services/fleetward/lost_half.hpp"
 #include "sqlite/sqlite.hpp"
 #include "sqlite/wal.hpp"
 
@@ -73,12 +74,13 @@ void print(Invocation& invocation, const bus::Salvage& salvage) {
   invocation.out << fmt::format("kept: {} records\n", salvage.kept);
 }
 
-Status salvage_into(Invocation& invocation, const InstallationSettings& settings, const std::string& folder) {
+Status salvage_into(Invocation& invocation, const Settings& settings) {
+  const std::string folder = settings.installation.data_dir + "/bus";
   std::error_code failed;
   const std::string whole = folder + ".salvaged";
   std::filesystem::remove_all(whole, failed);  // of a try that did not come to its end
-  auto salvaged = bus::salvage_log(bus_path(settings.data_dir), whole + "/bus.db",
-                                   {.topics = topic_specs(settings.partitions),
+  auto salvaged = bus::salvage_log(bus_path(settings.installation.data_dir), whole + "/bus.db",
+                                   {.topics = topic_specs(settings.installation.partitions),
                                     .state_topic = std::string(fleet::topic::detector_state),
                                     .state_group = detector::DetectorSettings().group});
   if (!salvaged) return salvaged.error();
@@ -98,8 +100,8 @@ Status salvage_into(Invocation& invocation, const InstallationSettings& settings
   return {};
 }
 
-Status salvage_log(Invocation& invocation, const InstallationSettings& settings) {
-  const std::string path = bus_path(settings.data_dir);
+Status salvage_log(Invocation& invocation, const Settings& settings) {
+  const std::string path = bus_path(settings.installation.data_dir);
   if (!file_exists(path))
     return Error(ErrorCode::not_found, path + " is not there: put DATA_DIR/bus back from a backup");
   auto lock = sqlite::FileLock::take(path + ".lock");
@@ -111,7 +113,7 @@ Status salvage_log(Invocation& invocation, const InstallationSettings& settings)
   }
   if (whole.error().code == ErrorCode::unsupported) return whole;
   invocation.out << fmt::format("The log is damaged: {}.\n", whole.error().message);
-  return salvage_into(invocation, settings, settings.data_dir + "/bus");
+  return salvage_into(invocation, settings);
 }
 
 // Of the store only a write-ahead log that is damaged in its midst: what is before that can be taken in, knowingly.
@@ -148,7 +150,7 @@ ExitCode run_salvage(Invocation& invocation) {
   }
   umask(077);  // as the server does: nobody else may read what is made here
   if (const Status done = salvage_store(invocation, settings.installation); !done) return invocation.fail(done.error());
-  if (const Status done = salvage_log(invocation, settings.installation); !done) return invocation.fail(done.error());
+  if (const Status done = salvage_log(invocation, settings); !done) return invocation.fail(done.error());
   return ExitCode::ok;
 }
 

@@ -7,8 +7,8 @@
 #include "fleet/cloud_event.hpp"
 #include "fleet/topics.hpp"
 #include "repository/migrations.hpp"
+#include "services/fleetward/backends.hpp"
 #include "services/fleetward/doctor.hpp"
-#include "services/fleetward/embedded.hpp"
 #include "services/fleetward/files.hpp"
 #include "sqlite/sqlite.hpp"
 

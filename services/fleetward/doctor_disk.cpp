@@ -14,8 +14,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "services/fleetward/backends.hpp"
 #include "services/fleetward/doctor.hpp"
-#include "services/fleetward/embedded.hpp"
 #include "services/fleetward/files.hpp"
 
 namespace fleetward::program {

@@ -14,8 +14,8 @@
 #include "fleet/cloud_event.hpp"
 #include "http/server.hpp"
 #include "services/fleetward/api_client.hpp"
+#include "services/fleetward/backends.hpp"
 #include "services/fleetward/commands.hpp"
-#include "services/fleetward/embedded.hpp"
 #include "services/fleetward/process.hpp"
 #include "sqlite/sqlite.hpp"
 
@@ -70,8 +70,10 @@ class DoctorTest : public testing::Test {
   }
   void make_backends() {
     metrics::Registry metrics;
-    const auto made = open_backends(settings_.installation, metrics);
-    ASSERT_TRUE(made.ok()) << made.error().message;
+    const auto store = open_store(settings_, metrics);
+    ASSERT_TRUE(store.ok()) << store.error().message;
+    const auto bus = open_bus(settings_, metrics);
+    ASSERT_TRUE(bus.ok()) << bus.error().message;
   }
   void in_store(std::string_view sql) {
     auto db = sqlite::Database::open(store_path(folder_), sqlite::Database::Mode::read_write_create);

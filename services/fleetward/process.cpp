@@ -3,9 +3,17 @@
 #include <algorithm>
 
 #include "log/log.hpp"
+#include "services/fleetward/lost_half.hpp"
 #include "services/fleetward/ports.hpp"
 
 namespace fleetward::program {
+namespace {
+
+bool is_among(std::string_view name, const std::vector<std::string>& roles) {
+  return std::find(roles.begin(), roles.end(), name) != roles.end();
+}
+
+}  // namespace
 
 Process::Process(const Settings& settings)
     : settings_(settings),
@@ -23,7 +31,7 @@ void Process::add_backends() {
   const auto add = [this](std::string name, std::function<Status()> health) {
     modules_.add({.name = std::move(name), .start = [] { return Status(); }, .ready = std::move(health)});
   };
-  add("store", [this] { return backends_.store->health(); });
+  if (backends_.store) add("store", [this] { return backends_.store->health(); });
   add("log", [this] { return backends_.bus->health(); });
 }
 
@@ -45,10 +53,10 @@ void Process::add_relay() {
 }
 
 Status Process::add_roles(const std::vector<std::string>& roles) {
-  const Parts parts{settings_,     metrics_, *backends_.bus, *backends_.store, gateway_loop_, detector_loop_,
+  const Parts parts{settings_,     metrics_, *backends_.bus, backends_.store.get(), gateway_loop_, detector_loop_,
                     control_loop_, random_,  hooks_};
   for (const Role& role : all_roles()) {
-    if (std::find(roles.begin(), roles.end(), role.name) == roles.end()) continue;
+    if (!is_among(role.name, roles)) continue;
     Result<runtime::Module> module = role.make(parts);
     if (!module) return module.error().with_context(role.name);
     modules_.add(std::move(*module));
@@ -68,15 +76,27 @@ Status Process::check_pair(const StartOptions& options) {
   return tell_lost_log(backends_, control_loop_.now());
 }
 
+Status Process::open_backends(const std::vector<std::string>& roles, const StartOptions& options) {
+  const bool has_store = std::any_of(all_roles().begin(), all_roles().end(), [&roles](const Role& role) {
+    return role.has_store && is_among(role.name, roles);
+  });
+  if (has_store) {
+    auto store = open_store(settings_, metrics_);
+    if (!store) return store.error();
+    backends_.store = std::move(*store);
+  }
+  auto bus = open_bus(settings_, metrics_);
+  if (!bus) return bus.error();
+  backends_.bus = std::move(*bus);
+  return has_store ? check_pair(options) : Status();
+}
+
 Status Process::start(const std::vector<std::string>& roles, StartOptions options) {
-  Result<Backends> opened = open_backends(settings_.installation, metrics_);
-  if (!opened) return opened.error();
-  backends_ = std::move(*opened);
-  if (const Status whole = check_pair(options); !whole) return whole;
+  if (const Status opened = open_backends(roles, options); !opened) return opened;
   // After the backends: a second process on this folder hears of the first one, not of its ports.
   if (const Status free = await_ports(listen_places(settings_, roles), options.ports_limit); !free) return free;
   add_backends();
-  add_relay();
+  if (backends_.store) add_relay();
   if (const Status added = add_roles(roles); !added) return added;
   // Before the roles: who looks sees what is being waited for.
   const net::Endpoint at{settings_.operations.address, static_cast<std::uint16_t>(settings_.operations.port)};

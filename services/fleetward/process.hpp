@@ -18,8 +18,8 @@
 #include "repository/outbox_relay.hpp"
 #include "runtime/module.hpp"
 #include "runtime/operations.hpp"
+#include "services/fleetward/backends.hpp"
 #include "services/fleetward/descriptors.hpp"
-#include "services/fleetward/embedded.hpp"
 #include "services/fleetward/settings.hpp"
 
 namespace fleetward::program {
@@ -35,7 +35,7 @@ struct Parts {
   const Settings& settings;
   metrics::Registry& metrics;
   bus::Bus& bus;
-  store::Store& store;
+  store::Store* store;  // null unless one of the process's roles has_store
   async::Scheduler& gateway_loop;
   async::Scheduler& detector_loop;
   async::Scheduler& control_loop;
@@ -45,6 +45,7 @@ struct Parts {
 
 struct Role {
   std::string_view name;
+  bool has_store;  // who has it not lives by the log alone
   Result<runtime::Module> (*make)(const Parts& parts);
 };
 
@@ -81,7 +82,8 @@ class Process {
   void show_descriptors() { program::show_descriptors(metrics_); }
 
  private:
-  // Both files are of one installation, or it was accepted that one was lost.
+  Status open_backends(const std::vector<std::string>& roles, const StartOptions& options);
+  // Both are of one installation, or it was accepted that one was lost.
   Status check_pair(const StartOptions& options);
   Status add_roles(const std::vector<std::string>& roles);
   void add_backends();

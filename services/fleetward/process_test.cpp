@@ -179,7 +179,7 @@ TEST_F(ProcessTest, ALogThatWasLostIsNotGoneOnWithoutByItself) {
   init();
   const auto with_store = [this](const std::function<Status(store::Transaction&)>& work) {
     metrics::Registry metrics;
-    auto store = open_store(settings_.installation, metrics);
+    auto store = open_store(settings_, metrics);
     ASSERT_TRUE(store.ok()) << store.error().message;
     const Status done =
         store::run_and_wait<void>(**store, [&](store::Transaction& tx) -> Result<void> { return work(tx); });

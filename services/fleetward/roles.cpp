@@ -27,6 +27,9 @@ runtime::Module module_of(std::string name, std::shared_ptr<Service> service) {
           .ready = [service] { return service->ready(); }};
 }
 
+// A process takes part in each group under its own name.
+const std::string& instance(const Parts& parts) { return parts.settings.installation.instance; }
+
 std::string pki_folder(const Parts& parts) { return parts.settings.installation.data_dir + "/pki"; }
 
 Error not_initialised(const Error& error) {
@@ -69,10 +72,10 @@ Result<runtime::Module> make_pki(const Parts& parts) {
   config.public_url = s.public_url;
   config.ocsp_per_second_max = static_cast<int>(s.ocsp_per_second);
   const auto service =
-      std::make_shared<pki_role::PkiService>(std::move(config), parts.store, parts.control_loop, parts.metrics);
+      std::make_shared<pki_role::PkiService>(std::move(config), *parts.store, parts.control_loop, parts.metrics);
   const Result<pki_role::CrlFeedsConfig> of_feeds = feeds_config(parts);
   if (!of_feeds) return of_feeds.error();
-  const auto feeds = std::make_shared<pki_role::CrlFeeds>(*of_feeds, parts.store, parts.metrics);
+  const auto feeds = std::make_shared<pki_role::CrlFeeds>(*of_feeds, *parts.store, parts.metrics);
   return runtime::Module{.name = "pki",
                          .start = [service, feeds]() -> Status {
                            if (const Status started = service->start(); !started) return started;
@@ -87,13 +90,17 @@ Result<runtime::Module> make_pki(const Parts& parts) {
 }
 
 Result<runtime::Module> make_detector(const Parts& parts) {
-  return module_of("detector", std::make_shared<detector::Detector>(detector::DetectorSettings(), parts.bus,
-                                                                    parts.detector_loop, parts.metrics, parts.random));
+  detector::DetectorSettings settings;
+  settings.member = instance(parts);
+  return module_of("detector", std::make_shared<detector::Detector>(std::move(settings), parts.bus, parts.detector_loop,
+                                                                    parts.metrics, parts.random));
 }
 
 Result<runtime::Module> make_historian(const Parts& parts) {
-  return module_of("historian", std::make_shared<historian::Historian>(historian::HistorianSettings(), parts.bus,
-                                                                       parts.store, parts.control_loop, parts.metrics));
+  historian::HistorianSettings settings;
+  settings.member = instance(parts);
+  return module_of("historian", std::make_shared<historian::Historian>(std::move(settings), parts.bus, *parts.store,
+                                                                       parts.control_loop, parts.metrics));
 }
 
 Result<runtime::Module> make_responder(const Parts& parts) {
@@ -105,13 +112,14 @@ Result<runtime::Module> make_responder(const Parts& parts) {
   const Result<std::string> issuing = pki_file(parts, "issuing.crt");
   if (!issuing) return issuing.error();
   responder::ResponderConfig config;
+  config.instance = instance(parts);
   config.policy = {.playbook = std::move(*playbook), .enforcing = s.mode == "enforce"};
   config.ca_pem = *root;
   config.issuer_pem = *issuing;
   config.pki_url = parts.settings.pki.public_url;
   config.stop_file = s.stop_file.empty() ? parts.settings.installation.data_dir + "/STOP" : s.stop_file;
   config.verify_limit = s.verify_limit;
-  const auto service = std::make_shared<responder::Responder>(std::move(config), parts.store, parts.bus,
+  const auto service = std::make_shared<responder::Responder>(std::move(config), *parts.store, parts.bus,
                                                               parts.control_loop, parts.metrics);
   parts.hooks.set_playbook = [service](respond::Playbook changed) { service->set_playbook(std::move(changed)); };
   return module_of("responder", service);
@@ -123,6 +131,7 @@ Result<runtime::Module> make_notifier(const Parts& parts) {
   const NotifierSettings& s = parts.settings.notifier;
   const ApiSettings& api = parts.settings.api;
   notifier::NotifierConfig config;
+  config.instance = instance(parts);
   config.alertmanagers = s.alertmanagers;
   if (std::any_of(s.alertmanagers.begin(), s.alertmanagers.end(), &is_https)) {
     const Result<std::string> trusted = read_authorities(s.alertmanager_ca_file);
@@ -136,7 +145,7 @@ Result<runtime::Module> make_notifier(const Parts& parts) {
   }
   config.link_base = s.link_base;
   if (config.link_base.empty()) config.link_base = fmt::format("https://{}:{}/v1/incidents/", api.address, api.port);
-  const auto service = std::make_shared<notifier::Notifier>(std::move(config), parts.store, parts.bus,
+  const auto service = std::make_shared<notifier::Notifier>(std::move(config), *parts.store, parts.bus,
                                                             parts.control_loop, parts.metrics);
   // It has no state in which it could not serve: what it cannot deliver it tries again, and counts.
   return runtime::Module{.name = "notifier",
@@ -182,7 +191,7 @@ Result<runtime::Module> make_api(const Parts& parts) {
     if (!authority) return authority.error();
     config.own_authorities_pem += *authority + "\n";
   }
-  const auto service = std::make_shared<api::Api>(std::move(config), std::move(*credentials), parts.store, parts.bus,
+  const auto service = std::make_shared<api::Api>(std::move(config), std::move(*credentials), *parts.store, parts.bus,
                                                   parts.control_loop, parts.metrics, parts.random);
   parts.hooks.set_tls.emplace_back([service](const net::TlsMaterial& changed) { return service->set_tls(changed); });
   return module_of("api", service);
@@ -232,10 +241,13 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
 const std::vector<Role>& all_roles() {
   // The order of start. The gateway is last: devices connect when all else works.
   static const std::vector<Role> roles{
-      {"pki", make_pki},           {"historian", make_historian},
-      {"notifier", make_notifier}, {"responder", make_responder},
-      {"detector", make_detector}, {"api", make_api},
-      {"gateway", make_gateway},
+      {"pki", true, make_pki},
+      {"historian", true, make_historian},
+      {"notifier", true, make_notifier},
+      {"responder", true, make_responder},
+      {"detector", false, make_detector},
+      {"api", true, make_api},
+      {"gateway", false, make_gateway},
   };
   return roles;
 }
