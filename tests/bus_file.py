@@ -1,8 +1,11 @@
-"""What stands on the embedded bus, read from its SQLite file: an outsider's look, not through the product's own code."""
+"""What stands on an installation's bus, read from its SQLite file or from Kafka: an outsider's look, not through the product's
+own code."""
 import json
 import shutil
 import sqlite3
 from typing import NamedTuple
+
+import kafka_log
 
 
 class Record(NamedTuple):
@@ -35,6 +38,8 @@ def headers_of(blob):
 
 def records(server, topic=None):
     """All of the installation's bus, or of one topic: partition after partition, each in its order."""
+    if server.kafka:
+        return [Record(topic, *found) for found in kafka_log.read(server.kafka.bootstrap, topic)]
     db = sqlite3.connect(f"file:{server.data / 'bus' / 'bus.db'}?mode=ro", uri=True)
     try:
         out = []

@@ -59,8 +59,21 @@ def run(*command, check=True, env=None, timeout=60, stdin=None):
     return result
 
 
+def metrics_at(url):
+    """Metric values by 'name{labels}'."""
+    text = urllib.request.urlopen(url, timeout=5).read().decode()
+    values = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            values[name] = float(value)
+    return values
+
+
 class Fleetward:
     """One installation on the embedded default: `fleetward run all` with its own data folder."""
+
+    kafka = None  # the bus is a file
 
     def __init__(self, folder, alertmanager=None, mode="enforce", settings=None, playbook=None):
         self.folder = pathlib.Path(folder)
@@ -199,13 +212,7 @@ class Fleetward:
 
     def metrics(self):
         """Metric values by 'name{labels}'."""
-        text = urllib.request.urlopen(self.metrics_url, timeout=5).read().decode()
-        values = {}
-        for line in text.splitlines():
-            if line and not line.startswith("#"):
-                name, _, value = line.rpartition(" ")
-                values[name] = float(value)
-        return values
+        return metrics_at(self.metrics_url)
 
     def readiness(self):
         """(status, text) of /readyz."""
