@@ -7,6 +7,8 @@
 #include "log/log.hpp"
 #include "sqlite/damage.hpp"
 #include "sqlite/sqlite.hpp"
+#include "store/channels.hpp"
+#include "store/store_metrics.hpp"
 
 namespace fleetward::store {
 namespace {
@@ -17,48 +19,6 @@ using sqlite::Statement;
 constexpr std::uint64_t checked_bytes_max = 256
                                             << 20;  // of a file over this its pages are not looked at before a start
 constexpr std::size_t statements_max = 500;         // SQL texts are our own constants: far fewer
-
-// Who listens to which channel. Shared with the listeners, so that either may go first.
-struct Channels {
-  std::mutex mutex;
-  std::multimap<std::string, std::weak_ptr<async::Event>, std::less<>> events;
-
-  // Under the lock, so that a listener that is gone is not notified any more: its scheduler may be gone too.
-  void notify(const std::set<std::string>& channels) {
-    const std::lock_guard lock(mutex);
-    for (const std::string& channel : channels) {
-      const auto [from, to] = events.equal_range(channel);
-      for (auto e = from; e != to; ++e) {
-        if (const auto event = e->second.lock()) event->notify();
-      }
-    }
-  }
-};
-
-class SqliteListener final : public Listener {
- public:
-  SqliteListener(std::shared_ptr<Channels> channels, async::Scheduler& scheduler, std::string channel)
-      : channels_(std::move(channels)), event_(std::make_shared<async::Event>(scheduler)) {
-    const std::lock_guard lock(channels_->mutex);
-    std::erase_if(channels_->events, [](const auto& e) { return e.second.expired(); });
-    channels_->events.emplace(std::move(channel), event_);
-  }
-
-  ~SqliteListener() override {
-    const std::lock_guard lock(channels_->mutex);
-    std::erase_if(channels_->events, [this](const auto& e) { return e.second.lock() == event_; });
-  }
-
-  async::Task<bool> wait(Millis limit) override {
-    const bool woken = co_await event_->wait(limit);
-    co_return woken;
-  }
-  void wake() override { event_->notify(); }
-
- private:
-  std::shared_ptr<Channels> channels_;
-  std::shared_ptr<async::Event> event_;
-};
 
 // The connection and its prepared statements. On the store's thread only.
 class Session {
@@ -130,16 +90,17 @@ class SqliteTransaction final : public Transaction {
   explicit SqliteTransaction(Session& session) : session_(session) {}
 
   Result<Rows> query(std::string_view sql, const Params& params) override {
+    if (!failure_) return failure_.error();
     auto statement = session_.prepared(sql, params);
-    if (!statement) return statement.error();
+    if (!statement) return failed(statement.error());
     Rows rows;
     for (;;) {
       const Result<bool> more = (*statement)->step();
-      if (!more) return more.error();
+      if (!more) return failed(more.error());
       if (!*more) break;
       if (rows.size() >= rows_max) {
         (*statement)->reset();
-        return Error(ErrorCode::resource_exhausted, "a query has more rows than are read at once");
+        return failed(Error(ErrorCode::resource_exhausted, "a query has more rows than are read at once"));
       }
       rows.push_back(row_of(**statement));
     }
@@ -148,9 +109,10 @@ class SqliteTransaction final : public Transaction {
   }
 
   Result<std::int64_t> execute(std::string_view sql, const Params& params) override {
+    if (!failure_) return failure_.error();
     auto statement = session_.prepared(sql, params);
-    if (!statement) return statement.error();
-    if (const Status done = (*statement)->run(); !done) return done.error();
+    if (!statement) return failed(statement.error());
+    if (const Status done = (*statement)->run(); !done) return failed(done.error());
     has_written_ = true;
     return session_.db().changes();
   }
@@ -158,9 +120,16 @@ class SqliteTransaction final : public Transaction {
   void notify(std::string_view channel) override { channels_.emplace(channel); }
   [[nodiscard]] const std::set<std::string>& channels() const { return channels_; }
   [[nodiscard]] bool has_written() const { return has_written_; }
+  [[nodiscard]] const Status& failure() const { return failure_; }
 
  private:
+  Error failed(const Error& error) {
+    failure_ = error;
+    return error;
+  }
+
   Session& session_;
+  Status failure_;  // of the first statement that failed
   bool has_written_ = false;
   std::set<std::string> channels_;
 };
@@ -171,9 +140,7 @@ class SqliteStore final : public Store {
       : session_(std::move(db)),
         channels_(std::make_shared<Channels>()),
         work_max_(work_max),
-        commits_(metrics.counter("fleetward_store_commits_total", "Transactions committed.")),
-        rollbacks_(metrics.counter("fleetward_store_rollbacks_total", "Transactions rolled back.")),
-        throttled_(metrics.counter("fleetward_store_throttled_total", "Transactions refused: too many waiting.")),
+        metrics_(metrics),
         thread_(thread) {}
 
   Status migrate(const std::vector<Migration>& migrations) override {
@@ -183,7 +150,7 @@ class SqliteStore final : public Store {
   }
 
   std::unique_ptr<Listener> listen(async::Scheduler& scheduler, std::string channel) override {
-    return std::make_unique<SqliteListener>(channels_, scheduler, std::move(channel));
+    return make_listener(channels_, scheduler, std::move(channel));
   }
 
   [[nodiscard]] Status health() const override {
@@ -194,7 +161,7 @@ class SqliteStore final : public Store {
   void run(std::function<Status(Transaction&)> work, std::function<void(Status)> done) override {
     if (waiting_.fetch_add(1) >= work_max_) {
       waiting_.fetch_sub(1);
-      throttled_.add();
+      metrics_.throttled.add();
       done(Error(ErrorCode::throttled, "the store has too much waiting; retry later"));
       return;
     }
@@ -213,16 +180,17 @@ class SqliteStore final : public Store {
     }
     SqliteTransaction transaction(session_);
     Status status = work(transaction);
+    if (status.ok()) status = transaction.failure();
     if (status.ok()) status = session_.db().execute("COMMIT");
     note(status, transaction.has_written());
     if (!status) {
-      rollbacks_.add();
+      metrics_.rollbacks.add();
       // After a failure of the disk SQLite may have rolled back by itself: then there is nothing left to undo.
       const Status undone = session_.db().execute("ROLLBACK");
       if (!undone) log::warn("store_rollback", {{"error", undone.error().message}, {"cause", status.error().message}});
       return status;
     }
-    commits_.add();
+    metrics_.commits.add();
     channels_->notify(transaction.channels());
     return {};
   }
@@ -279,9 +247,7 @@ class SqliteStore final : public Store {
   std::atomic<std::size_t> waiting_{0};
   mutable std::mutex health_mutex_;
   Status health_;
-  metrics::Counter& commits_;
-  metrics::Counter& rollbacks_;
-  metrics::Counter& throttled_;
+  StoreMetrics metrics_;
   async::Scheduler& thread_;
 };
 

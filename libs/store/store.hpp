@@ -1,4 +1,5 @@
-// The SQL store: the truth for what people and the responder decide. One text for queries, two backends to be.
+// The SQL store: the truth for what people and the responder decide. One text for queries, two backends: SQLite for one
+// process, PostgreSQL for several.
 //
 // Work runs in transactions on a thread of the store: `transact(scheduler, work)` hands a function over, and the task
 // goes on on its own scheduler with the result. A transaction commits when the work returns a good result, else it is
@@ -45,17 +46,30 @@ class Row {
 };
 using Rows = std::vector<Row>;
 
+// Signs what a transaction tells others. Thread-safe.
+class Signer {
+ public:
+  virtual ~Signer() = default;
+  // What to put beside the message; empty: messages of that topic carry no signature. An error: it may not say that.
+  [[nodiscard]] virtual Result<std::string> sign(std::string_view topic, std::string_view key, std::string_view version,
+                                                 std::string_view value) const = 0;
+};
+
 class Transaction {
  public:
   virtual ~Transaction() = default;
+  // Whoever made the store's wrapping may sign in it (repository/signing_store); nullptr: nothing is signed.
+  [[nodiscard]] virtual const Signer* signer() const { return nullptr; }
   virtual Result<Rows> query(std::string_view sql, const Params& params = {}) = 0;
   // Rows that were changed. A violated uniqueness is already_exists, another constraint failed_precondition.
+  // A statement that failed, query or not, ends the transaction: what follows fails, and it is not committed.
   virtual Result<std::int64_t> execute(std::string_view sql, const Params& params = {}) = 0;
   // Wakes the listeners of `channel` when, and only when, this transaction has committed.
   virtual void notify(std::string_view channel) = 0;
 };
 
-// A numbered step of the schema; `sql` may hold several statements. Steps are never changed once released.
+// A numbered step of the schema; `sql` may hold several statements, and says INTEGER PRIMARY KEY AUTOINCREMENT and BLOB
+// for what each backend has its own words. Steps are never changed once released.
 struct Migration {
   int number = 0;
   std::string_view name;
@@ -76,12 +90,14 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // Brings the schema up to date, under a lock; refuses a schema that is newer than it knows. Blocking.
+  // Brings the schema up to date, under a lock; refuses a schema that is newer than it knows. Blocking. A role that may
+  // not change the schema may call it too: it then only looks.
   virtual Status migrate(const std::vector<Migration>& migrations) = 0;
 
   virtual std::unique_ptr<Listener> listen(async::Scheduler& scheduler, std::string channel) = 0;
 
-  // Why it does not serve: since the last transaction that wrote, one has failed for the file's sake. Thread-safe.
+  // Why it does not serve: the server is not there; or since the last transaction that wrote, one has failed for the
+  // disk's sake. Thread-safe.
   [[nodiscard]] virtual Status health() const { return {}; }
 
   // `work` on a store thread in one transaction; `done` with the result of the commit, on that thread.

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "contract/temp_folder.hpp"
+#include "store/postgres_for_tests.hpp"
 #include "store/sqlite_store.hpp"
 
 namespace fleetward::contract {
@@ -18,19 +19,29 @@ namespace {
 
 using store::Params;
 using store::Transaction;
+using store::testing_support::PostgresServer;
 
 const std::vector<store::Migration> migrations = {
     {1, "things", "CREATE TABLE things(name TEXT PRIMARY KEY, n BIGINT NOT NULL)"}};
 
-enum class Backend { memory, sqlite };
+enum class Backend { memory, sqlite, postgres };
 
 std::string name_of(const ::testing::TestParamInfo<Backend>& info) {
-  return info.param == Backend::memory ? "memory" : "sqlite";
+  switch (info.param) {
+    case Backend::memory:
+      return "memory";
+    case Backend::sqlite:
+      return "sqlite";
+    case Backend::postgres:
+      return "postgres";
+  }
+  return "unknown";
 }
 
 class StoreTest : public ::testing::TestWithParam<Backend> {
  protected:
   void SetUp() override {
+    if (GetParam() == Backend::postgres) postgres_ = PostgresServer::shared().new_database();
     open();
     ASSERT_NE(store_, nullptr);
     ASSERT_TRUE(store_->migrate(migrations).ok());
@@ -41,10 +52,14 @@ class StoreTest : public ::testing::TestWithParam<Backend> {
   }
   void open() {
     if (GetParam() == Backend::memory) thread_.emplace("contract store");
-    auto opened = GetParam() == Backend::memory ? store::open_memory_store(*thread_, metrics_)
-                                                : store::open_sqlite_store(folder_ / "store/store.db", metrics_);
+    auto opened = open_with(metrics_);
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     store_ = std::move(*opened);
+  }
+  Result<std::unique_ptr<store::Store>> open_with(metrics::Registry& metrics) {
+    if (GetParam() == Backend::memory) return store::open_memory_store(*thread_, metrics);
+    if (GetParam() == Backend::sqlite) return store::open_sqlite_store(folder_ / "store/store.db", metrics);
+    return store::open_postgres_store(postgres_, metrics);
   }
   Status run(std::function<Status(Transaction&)> work) {
     std::promise<Status> done;
@@ -67,15 +82,18 @@ class StoreTest : public ::testing::TestWithParam<Backend> {
   TempFolder folder_;
   metrics::Registry metrics_;
   std::optional<async::LoopThread> thread_;  // the memory store's; the other one has its own
+  store::PostgresOptions postgres_;          // of this test's database
   std::unique_ptr<store::Store> store_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Backends, StoreTest, ::testing::Values(Backend::memory, Backend::sqlite), name_of);
+INSTANTIATE_TEST_SUITE_P(Backends, StoreTest, ::testing::Values(Backend::memory, Backend::sqlite, Backend::postgres),
+                         name_of);
 
-// Only of the backend with a file: what is in memory ends with its process, so it has nothing to survive with.
-class StoreFileTest : public StoreTest {};
+// Only of the backends outside of the process: what is in memory ends with its process, so it has nothing to survive
+// with.
+class StoreKeptTest : public StoreTest {};
 
-INSTANTIATE_TEST_SUITE_P(Backends, StoreFileTest, ::testing::Values(Backend::sqlite), name_of);
+INSTANTIATE_TEST_SUITE_P(Backends, StoreKeptTest, ::testing::Values(Backend::sqlite, Backend::postgres), name_of);
 
 TEST_P(StoreTest, CommitsWhenGoodAndRollsBackWhenNot) {
   EXPECT_TRUE(run([](Transaction& tx) { return put(tx, "a", 1); }).ok());
@@ -127,6 +145,117 @@ TEST_P(StoreTest, MoreRowsThanAreReadAtOnceAreAnError) {
   EXPECT_EQ(refused.error().code, ErrorCode::resource_exhausted);
 }
 
+TEST_P(StoreTest, AFailedStatementEndsItsTransaction) {
+  ASSERT_TRUE(run([](Transaction& tx) { return put(tx, "a", 1); }).ok());
+  const Status refused = run([](Transaction& tx) -> Status {
+    EXPECT_TRUE(put(tx, "b", 1).ok());
+    EXPECT_EQ(put(tx, "a", 2).error().code, ErrorCode::already_exists);
+    EXPECT_FALSE(tx.query("SELECT name FROM things").ok());
+    return {};
+  });
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::already_exists);
+  EXPECT_EQ(count(), 1);
+}
+
+TEST_P(StoreTest, AConstraintHasItsOwnCode) {
+  const Status refused = run([](Transaction& tx) -> Status {
+    const auto put = tx.execute("INSERT INTO things(name, n) VALUES($1, $2)", {std::string("a"), std::monostate()});
+    return put.ok() ? Status() : Status(put.error());
+  });
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::failed_precondition);
+}
+
+TEST_P(StoreTest, ValuesComeBackAsTheyWent) {
+  auto with_kinds = migrations;
+  with_kinds.push_back(
+      {2, "kinds",
+       "CREATE TABLE kinds(id INTEGER PRIMARY KEY AUTOINCREMENT, n BIGINT, d DOUBLE PRECISION, t TEXT, b "
+       "BLOB )"});
+  ASSERT_TRUE(store_->migrate(with_kinds).ok());
+  const Bytes all_bytes = to_bytes(std::string_view("\0\x01'\\\xff", 5));
+  const std::string words = "it's \"ours\" \\ $1 Grüße \xf0\x9f\x9a\x9a\n";
+  EXPECT_TRUE(run([&](Transaction& tx) -> Status {
+                const auto put = tx.execute(
+                    "INSERT INTO kinds(n, d, t, b) VALUES($1, $2, $3, $4), (NULL, $5, $6, NULL)",
+                    {std::numeric_limits<std::int64_t>::min(), 0.1, words, all_bytes, std::monostate(), std::string()});
+                return put.ok() ? Status() : Status(put.error());
+              }).ok());
+  EXPECT_TRUE(run([&](Transaction& tx) -> Status {
+                const auto rows =
+                    tx.query("SELECT id, n, d, t, b FROM kinds WHERE $1 IS NULL ORDER BY id", {std::monostate()});
+                if (!rows) return rows.error();
+                EXPECT_EQ(rows->at(0).integer(0), 1);
+                EXPECT_EQ(rows->at(0).integer(1), std::numeric_limits<std::int64_t>::min());
+                EXPECT_EQ(rows->at(0).number(2), 0.1);
+                EXPECT_EQ(rows->at(0).text(3), words);
+                EXPECT_EQ(rows->at(0).bytes(4), all_bytes);
+                EXPECT_EQ(rows->at(1).integer(0), 2);
+                EXPECT_TRUE(rows->at(1).is_null(1) && rows->at(1).is_null(2) && rows->at(1).is_null(4));
+                EXPECT_EQ(rows->at(1).text(3), "");
+                return {};
+              }).ok());
+}
+
+TEST_P(StoreTest, WhatIsAskedComesBackInTheSameKinds) {
+  ASSERT_TRUE(run([](Transaction& tx) { return put(tx, "a", 7); }).ok());
+  EXPECT_TRUE(run([](Transaction& tx) -> Status {
+                const auto rows = tx.query(
+                    "SELECT n = 7, n > 9, sum(n), count(*), EXISTS(SELECT 1 FROM things), max(name) FROM things "
+                    "GROUP BY n");
+                if (!rows) return rows.error();
+                EXPECT_EQ(rows->at(0).integer(0), 1);
+                EXPECT_EQ(rows->at(0).integer(1), 0);
+                EXPECT_EQ(rows->at(0).integer(2), 7);
+                EXPECT_EQ(rows->at(0).integer(3), 1);
+                EXPECT_EQ(rows->at(0).integer(4), 1);
+                EXPECT_EQ(rows->at(0).text(5), "a");
+                return {};
+              }).ok());
+}
+
+TEST_P(StoreTest, TextSortsByItsBytes) {
+  ASSERT_TRUE(run([](Transaction& tx) -> Status {
+                for (const char* name : {"b", "a", "B", "A", "_", "é"}) {
+                  if (const Status s = put(tx, name, 1); !s) return s;
+                }
+                return {};
+              }).ok());
+  std::string order;
+  EXPECT_TRUE(run([&](Transaction& tx) -> Status {
+                const auto rows = tx.query("SELECT name FROM things WHERE name > $1 ORDER BY name", {std::string("A")});
+                if (!rows) return rows.error();
+                order.clear();
+                for (const store::Row& row : *rows) order += row.text(0);
+                return {};
+              }).ok());
+  EXPECT_EQ(order, "B_abé");
+}
+
+TEST_P(StoreTest, WhatReadsThenWritesCountsEveryTime) {
+  constexpr int times = 100;
+  ASSERT_TRUE(run([](Transaction& tx) { return put(tx, "a", 0); }).ok());
+  std::vector<std::promise<Status>> done(times);
+  for (auto& promise : done) {
+    store_->run(
+        [](Transaction& tx) -> Status {
+          const auto rows = tx.query("SELECT n FROM things WHERE name='a'");
+          if (!rows) return rows.error();
+          const auto put = tx.execute("UPDATE things SET n=$1 WHERE name='a'", {rows->at(0).integer(0) + 1});
+          return put.ok() ? Status() : Status(put.error());
+        },
+        [&promise](Status s) { promise.set_value(std::move(s)); });
+  }
+  for (auto& promise : done) EXPECT_TRUE(promise.get_future().get().ok());
+  std::int64_t counted = 0;
+  EXPECT_TRUE(run([&](Transaction& tx) -> Status {
+                counted = tx.query("SELECT n FROM things WHERE name='a'")->at(0).integer(0);
+                return {};
+              }).ok());
+  EXPECT_EQ(counted, times);
+}
+
 TEST_P(StoreTest, NotifiesOnlyAfterACommit) {
   async::LoopThread loop("listener");
   {
@@ -172,14 +301,14 @@ TEST_P(StoreTest, AFailedMigrationLeavesNothing) {
                }).ok());
 }
 
-TEST_P(StoreFileTest, WhatWasCommittedSurvivesKillNine) {
+TEST_P(StoreKeptTest, WhatWasCommittedSurvivesKillNine) {
   store_.reset();
   int pipe_ends[2];
   ASSERT_EQ(::pipe(pipe_ends), 0);
   const pid_t child = ::fork();
   if (child == 0) {
     metrics::Registry metrics;
-    auto store = store::open_sqlite_store(folder_ / "store/store.db", metrics);
+    auto store = open_with(metrics);
     if (!store.ok()) _exit(1);
     for (std::int64_t n = 0;; ++n) {
       std::promise<bool> done;
