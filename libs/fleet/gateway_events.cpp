@@ -22,18 +22,20 @@ Result<EnforcementKind> parse_enforcement_kind(std::string_view text) {
 }
 
 json::Value to_json(const GatewayHeartbeat& h) {
-  return {{"instance", h.instance},
-          {"startNumber", h.start_number},
-          {"enforcing", h.enforcing},
-          {"stopping", h.stopping},
-          {"probeHost", h.probe_host},
-          {"probePort", h.probe_port},
-          {"accessNextOffset", h.access_next_offset},
-          {"certificatesNextOffset", h.certificates_next_offset},
-          {"sessions", h.sessions},
-          {"time", to_ms(h.time)},
-          {"leaseEnd", to_ms(h.lease_end)},
-          {"failClosed", h.fail_closed}};
+  json::Value out = {{"instance", h.instance},
+                     {"startNumber", h.start_number},
+                     {"enforcing", h.enforcing},
+                     {"stopping", h.stopping},
+                     {"probeHost", h.probe_host},
+                     {"probePort", h.probe_port},
+                     {"accessNextOffset", h.access_next_offset},
+                     {"certificatesNextOffset", h.certificates_next_offset},
+                     {"sessions", h.sessions},
+                     {"time", to_ms(h.time)},
+                     {"leaseEnd", to_ms(h.lease_end)},
+                     {"failClosed", h.fail_closed}};
+  if (h.collector) out["collector"] = true;
+  return out;
 }
 
 Result<GatewayHeartbeat> gateway_heartbeat_from_json(const json::Value& value) {
@@ -51,6 +53,7 @@ Result<GatewayHeartbeat> gateway_heartbeat_from_json(const json::Value& value) {
   h.time = r.instant_ms("time");
   h.lease_end = r.instant_ms("leaseEnd");
   h.fail_closed = r.boolean_or("failClosed", false);
+  h.collector = r.boolean_or("collector", false);
   if (const Status status = r.finish(); !status) return status.error();
   return h;
 }

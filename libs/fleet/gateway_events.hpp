@@ -22,6 +22,7 @@ struct GatewayHeartbeat {
   Instant time;
   Instant lease_end;  // admits nobody after this without a new heartbeat, when fail_closed
   bool fail_closed = false;
+  bool collector = false;  // of a collector, which has no devices of its own: nothing is proven by it
   friend bool operator==(const GatewayHeartbeat&, const GatewayHeartbeat&) = default;
 };
 json::Value to_json(const GatewayHeartbeat& heartbeat);

@@ -45,8 +45,14 @@ constexpr std::string_view principal = "fw-principal";      // devices: certific
 constexpr std::string_view thing_id = "fw-thing-id";        // devices: id of the thing, beside its name (the key)
 constexpr std::string_view packet_id = "fw-packet-id";      // devices: MQTT packet id of a QoS 1 report, decimal
 constexpr std::string_view dup = "fw-dup";                  // devices: "1" when sent with the DUP flag
-constexpr std::string_view content_type = "content-type";   // application/json, application/cbor
-constexpr std::string_view traceparent = "traceparent";     // W3C trace context
+// Of a collected report: which source and topic it came from; "1" when nobody vouches for its thing's name; its place
+// in the source's log.
+constexpr std::string_view origin = "fw-origin";
+constexpr std::string_view claimed = "fw-claimed";
+constexpr std::string_view origin_partition = "fw-origin-partition";
+constexpr std::string_view origin_offset = "fw-origin-offset";
+constexpr std::string_view content_type = "content-type";  // application/json, application/cbor
+constexpr std::string_view traceparent = "traceparent";    // W3C trace context
 }  // namespace header
 
 }  // namespace fleetward::fleet

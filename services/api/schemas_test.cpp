@@ -8,6 +8,7 @@
 #include <set>
 
 #include "fleet/cloud_event.hpp"
+#include "fleet/dead_letter.hpp"
 #include "fleet/device_records.hpp"
 #include "fleet/gateway_events.hpp"
 #include "fleet/incident.hpp"
@@ -165,6 +166,10 @@ std::multimap<std::string, Value> samples() {
   fleet::GatewayHeartbeat gateway;
   gateway.instance = "gateway-1";
   gateway.time = gateway.lease_end = now;
+  fleet::GatewayHeartbeat collector = gateway;
+  collector.collector = true;
+  const fleet::DeadLetter letter{"1f", "kafka/plant", "bad-payload", "no JSON", "t", "k",   3,
+                                 7,    "text/plain",  {{"a", "b"}},  "x",       1,   false, now};
   fleet::EnforcementEvent enforcement;
   enforcement.id = "e1";
   enforcement.gateway = "gateway-1";
@@ -211,6 +216,8 @@ std::multimap<std::string, Value> samples() {
           {"certificate", to_json(registered)},
           {"authority", to_json(authority)},
           {"gateway", to_json(gateway)},
+          {"gateway", to_json(collector)},
+          {"dead-letter", to_json(letter)},
           {"enforcement", to_json(enforcement)},
           {"enforcement", to_json(cut)},
           {"action", to_json(step)},

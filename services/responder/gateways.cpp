@@ -13,6 +13,7 @@ constexpr std::size_t named_max = 3;
 }  // namespace
 
 bool Gateways::note(GatewayHeartbeat h, Instant now) {
+  if (h.collector) return false;  // it lets nobody in
   const auto found = heartbeats_.find(h.instance);
   const bool is_news = found == heartbeats_.end() || found->second.start_number != h.start_number ||
                        fleet::standing_of(found->second, nullptr, now) != GatewayStanding::live || h.stopping;

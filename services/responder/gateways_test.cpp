@@ -29,6 +29,14 @@ fleet::GoneGateway gone(const fleet::GatewayHeartbeat& h) {
 }
 GatewayStanding standing(const Gateways& g, Instant at) { return g.known(at).at(0).standing; }
 
+TEST(Gateways, ACollectorIsNone) {
+  Gateways g;
+  auto collector = beat("collector-1", t0);
+  collector.collector = true;
+  EXPECT_FALSE(g.note(collector, t0));
+  EXPECT_THAT(g.known(t0), IsEmpty()) << "no action waits for what lets nobody in";
+}
+
 TEST(Gateways, StandByTheirLease) {
   Gateways g;
   EXPECT_TRUE(g.note(beat("a", t0), t0));
