@@ -8,6 +8,7 @@
 //    with ErrorCode::fenced and leaves neither records nor offsets, also when the partition has come back meanwhile.
 //  - Delivery is at least once: from the committed offset on, in order, without holes except compaction and retention.
 //  - An error says by its code whether a retry can help (is_retryable).
+//  - Key, value and the values of headers are any bytes; the name of a header is without NUL.
 //
 // Threads: Bus is thread-safe. A Consumer or Reader lives on the scheduler it was made with, and is used by one task.
 // Limits: a record's key, value and headers together at most record_bytes_max; bytes that wait to be written at most
@@ -63,8 +64,9 @@ class Consumer {
  public:
   virtual ~Consumer() = default;  // leaves the group
   // Waits up to `wait` for records or a change of assignment; returns early and empty after wake(), and may do so
-  // without. A change that an error kept from being told is told by the next poll that succeeds. A member that was
-  // silent too long is told what it lost and takes part again; one that another of its name has replaced gets fenced.
+  // without: who does not poll again is silent, however long it was ready to wait. A change that an error kept from
+  // being told is told by the next poll that succeeds. A member that was silent too long is told what it lost and takes
+  // part again; one that another of its name has replaced gets fenced.
   virtual async::Task<Result<PollResult>> poll(std::size_t records_max, Millis wait) = 0;
   virtual void wake() = 0;  // thread-safe
   virtual std::unique_ptr<UnitOfWork> begin() = 0;
@@ -83,9 +85,10 @@ class Reader {
   virtual ~Reader() = default;
   virtual async::Task<Result<std::vector<Record>>> poll(std::size_t records_max, Millis wait) = 0;
   virtual void wake() = 0;  // thread-safe
-  // Whether everything that was there when the reader was made has been returned by poll().
+  // Whether everything that was there when the reader was made, or at the latest when it was first polled, has been
+  // returned by poll().
   [[nodiscard]] virtual bool caught_up() const = 0;
-  // The next offset it will read of each of its partitions.
+  // The next offset it will read of each of its partitions; once it was polled, one that is there.
   [[nodiscard]] virtual std::vector<Position> positions() const = 0;
 };
 

@@ -1,0 +1,319 @@
+#include "bus/kafka_consumer.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "bus/kafka_member.hpp"
+#include "bus/kafka_stall.hpp"
+#include "bus/kafka_unit.hpp"
+#include "log/log.hpp"
+
+namespace fleetward::bus::kafka {
+namespace {
+
+class KafkaConsumer final : public Consumer {
+ public:
+  KafkaConsumer(KafkaCorePtr core, async::Scheduler& scheduler, ConsumerOptions options,
+                std::shared_ptr<GroupMember> member)
+      : core_(std::move(core)),
+        scheduler_(scheduler),
+        options_(std::move(options)),
+        ownership_(std::make_shared<Ownership>()),
+        stall_(scheduler),
+        event_(scheduler) {
+    // No longer than half of what would be silence.
+    wait_max_ = std::min(Millis(2'000), options_.session_timeout / 2);
+    take(std::move(member));
+  }
+  ~KafkaConsumer() override { let_go(true); }
+
+  async::Task<Result<PollResult>> poll(std::size_t records_max, Millis wait) override {
+    if (!ownership_->member) co_return Error(ErrorCode::failed_precondition, "the consumer is closed");
+    Status polled = co_await poll_once(records_max);
+    const bool has_something =
+        !unsaid_.records.empty() || !unsaid_.assigned.empty() || !unsaid_.revoked.empty() || !unsaid_.lost.empty();
+    if (polled.ok() && !has_something && wait > Millis(0)) {
+      co_await event_.wait(std::min(wait, wait_max_));
+      polled = co_await poll_once(records_max);
+    }
+    if (!polled) co_return polled.error();
+    co_return std::exchange(unsaid_, {});
+  }
+
+  void wake() override { event_.notify(); }
+
+  std::unique_ptr<UnitOfWork> begin() override { return make_unit_of_work(core_, scheduler_, ownership_); }
+
+  // What these ask for is done by the next poll(), before it reads.
+  void pause(std::int32_t partition) override {
+    if (paused_.insert(partition).second) controls_.push_back({Control::Kind::pause, {partition, 0}});
+  }
+  void resume(std::int32_t partition) override {
+    if (paused_.erase(partition) > 0) controls_.push_back({Control::Kind::resume, {partition, 0}});
+  }
+  void seek(std::int32_t partition, std::int64_t next_offset) override {
+    controls_.push_back({Control::Kind::seek, {partition, next_offset}});
+  }
+
+  async::Task<Status> close() override {
+    std::shared_ptr<GroupMember> member = ownership_->member;
+    if (!member) co_return Status();
+    member->listen(nullptr);
+    std::function<Result<void>()> leave = [member] { return member->leave(); };
+    const Status left = co_await on_thread<void>(member->worker(), scheduler_, leave);
+    leave = nullptr;
+    member.reset();
+    let_go(false);
+    co_return left;
+  }
+
+ private:
+  struct Control {
+    enum class Kind { pause, resume, seek } kind;
+    Position to;
+  };
+
+  void take(std::shared_ptr<GroupMember> member) {
+    ownership_->member = std::move(member);
+    ownership_->member->listen(&event_);
+    ownership_->member->worker().post([m = ownership_->member, topic = options_.topic] {
+      const Status joined = m->join();
+      if (!joined) log::error("kafka_join_failed", {{"topic", topic}, {"error", joined.error().message}});
+    });
+  }
+
+  // The closer ends it, after what its worker still has to do.
+  void let_go(bool leaves) {
+    ownership_->epochs.clear();
+    if (!ownership_->member) return;
+    ownership_->member->listen(nullptr);
+    core_->closer.post([member = std::move(ownership_->member), leaves]() mutable {
+      member->worker().run_and_wait([&] {
+        if (leaves) (void)member->leave();  // it has logged what went wrong
+      });
+      member.reset();
+    });
+    ownership_->member = nullptr;
+  }
+
+  // Gathers in unsaid_, which outlives a failure: a change of assignment is told with the next poll that succeeds.
+  async::Task<Status> poll_once(std::size_t records_max) {
+    if (is_replaced_ && unsaid_.lost.empty()) {
+      co_return Error(ErrorCode::fenced, "another member of the same name has taken over: " + options_.member);
+    }
+    const Status given = co_await give_up();
+    if (!given) co_return given.error();
+    const Status controlled = co_await control();
+    if (!controlled) co_return controlled.error();
+    const Status watched = co_await watch_for_stall();
+    if (!watched) co_return watched.error();
+    if (!change_) {
+      const Status drained = drain(records_max);
+      if (!drained) co_return drained.error();
+    }
+    if (!change_) co_return Status();
+    const Status changed = co_await handle_change();
+    co_return changed;
+  }
+
+  async::Task<Status> give_up() {
+    if (giving_up_.empty()) co_return Status();
+    for (const std::int32_t p : giving_up_) forget(p);
+    std::function<Result<void>()> work = [member = ownership_->member, partitions = giving_up_] {
+      return member->give_up(partitions);
+    };
+    const Status given = co_await on_thread<void>(ownership_->member->worker(), scheduler_, work);
+    if (given) giving_up_.clear();
+    co_return given;
+  }
+
+  async::Task<Status> control() {
+    while (!controls_.empty()) {
+      const Control next = controls_.front();
+      std::function<Result<void>()> work = [member = ownership_->member, next]() -> Status {
+        if (next.kind == Control::Kind::pause) return member->pause(next.to.partition);
+        if (next.kind == Control::Kind::resume) return member->resume(next.to.partition);
+        return member->seek(next.to);
+      };
+      if (ownership_->epochs.contains(next.to.partition)) {  // else it has gone meanwhile
+        const Status done = co_await on_thread<void>(ownership_->member->worker(), scheduler_, work);
+        if (!done) co_return done.error();
+      }
+      controls_.pop_front();
+    }
+    co_return Status();
+  }
+
+  // Up to so many records, or a change of the assignment, whichever comes first.
+  Status drain(std::size_t records_max) {
+    std::size_t bytes = 0;
+    while (unsaid_.records.size() < records_max && bytes < options_.batch_bytes_max) {
+      Event event = ownership_->member->next();
+      if (!event) break;
+      const rd_kafka_event_type_t type = rd_kafka_event_type(event.get());
+      if (type == RD_KAFKA_EVENT_REBALANCE) {
+        change_ = std::move(event);
+        break;
+      }
+      if (type == RD_KAFKA_EVENT_ERROR) {
+        if (const Status passed = note_error(event.get()); !passed) return passed;
+        if (is_replaced_) break;
+        continue;
+      }
+      while (const rd_kafka_message_t* message = rd_kafka_event_message_next(event.get())) {
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+        bytes += message->len + message->key_len;
+        unsaid_.records.push_back(to_record(*message));
+        stall_.note_progress(message->partition, message->offset + 1);
+      }
+    }
+    return {};
+  }
+
+  Status note_error(rd_kafka_event_t* event) {
+    const rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    const Error error = to_error(code, "consume " + options_.topic, rd_kafka_event_error_string(event));
+    if (rd_kafka_event_error_is_fatal(event) == 1) {
+      log::error("kafka_consumer_fenced", {{"member", options_.member}, {"error", error.message}});
+      is_replaced_ = true;
+      lose_all();
+      return unsaid_.lost.empty() ? Status(Error(ErrorCode::fenced, error.message)) : Status();
+    }
+    if (code == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED || error.code == ErrorCode::unavailable) {
+      log::warn("kafka_consume_failed", {{"topic", options_.topic}, {"error", error.message}});
+      return {};  // the client goes on trying; what was lost comes as a change
+    }
+    return error;
+  }
+
+  async::Task<Status> handle_change() {
+    std::vector<std::int32_t> partitions;
+    const rd_kafka_topic_partition_list_t* const list = rd_kafka_event_topic_partition_list(change_.get());
+    for (int i = 0; list != nullptr && i < list->cnt; ++i) partitions.push_back(list->elems[i].partition);
+    const bool is_assign = rd_kafka_event_error(change_.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+    if (is_assign) {
+      const Status taken = co_await take_partitions(partitions);
+      if (!taken) co_return taken.error();
+    } else {
+      std::function<Result<void>()> work = [member = ownership_->member] { return member->note_membership(); };
+      const Status noted = co_await on_thread<void>(ownership_->member->worker(), scheduler_, work);
+      if (!noted) co_return noted.error();
+      if (ownership_->member->has_lost()) lose_all();
+      for (const std::int32_t p : partitions) {
+        if (!ownership_->epochs.contains(p)) continue;  // told as lost
+        std::erase_if(unsaid_.records, [&](const Record& r) { return r.partition == p; });
+        unsaid_.revoked.push_back(p);
+      }
+      giving_up_ = partitions;
+      // Nobody has to be told first of what is lost.
+      if (unsaid_.revoked.empty()) {
+        const Status given = co_await give_up();
+        if (!given) co_return given.error();
+      }
+    }
+    change_.reset();
+    co_return Status();
+  }
+
+  async::Task<Status> take_partitions(std::vector<std::int32_t> partitions) {
+    std::vector<std::int32_t> paused;
+    std::copy_if(partitions.begin(), partitions.end(), std::back_inserter(paused),
+                 [this](std::int32_t p) { return paused_.contains(p); });
+    std::function<Result<std::vector<Position>>()> work = [member = ownership_->member, partitions, paused] {
+      Result<std::vector<Position>> start = member->assign(partitions);
+      for (const std::int32_t p : paused) {
+        if (!start) break;
+        if (const Status held = member->pause(p); !held) start = held.error();
+      }
+      return start;
+    };
+    const Result<std::vector<Position>> start =
+        co_await on_thread<std::vector<Position>>(ownership_->member->worker(), scheduler_, work);
+    if (!start) co_return start.error();
+    for (const Position& p : *start) {
+      ownership_->epochs[p.partition] = ++last_epoch_;
+      unsaid_.assigned.push_back(p);
+      stall_.note_progress(p.partition, p.offset);
+    }
+    co_return Status();
+  }
+
+  // Now and then: a client that gets nothing although there is more and more to read is made anew.
+  async::Task<Status> watch_for_stall() {
+    std::vector<std::int32_t> partitions;
+    for (const auto& [p, epoch] : ownership_->epochs) {
+      if (!paused_.contains(p)) partitions.push_back(p);
+    }
+    if (partitions.empty() || change_ || !stall_.is_due()) co_return Status();
+    std::function<Result<std::vector<PartitionBounds>>()> work = [member = ownership_->member, partitions] {
+      return member->lags(partitions);
+    };
+    const Result<std::vector<PartitionBounds>> ends =
+        co_await on_thread<std::vector<PartitionBounds>>(core_->lookups, scheduler_, work);
+    if (!ends) co_return Status();  // nobody to ask: no stall of ours
+    bool is_stalled = false;
+    for (std::size_t i = 0; i < partitions.size(); ++i) {
+      if (stall_.is_stalled(partitions[i], (*ends)[i].end)) is_stalled = true;
+    }
+    if (!is_stalled) co_return Status();
+    const Status renewed = renew();
+    co_return renewed;
+  }
+
+  Status renew() {
+    Result<std::shared_ptr<GroupMember>> fresh = GroupMember::make(core_, options_);
+    if (!fresh) return fresh.error();
+    log::warn("kafka_consumer_stalled", {{"group", options_.group}, {"topic", options_.topic}});
+    core_->stalls.add();
+    lose_all();
+    let_go(false);
+    take(std::move(*fresh));
+    return {};
+  }
+
+  void lose_all() {
+    std::vector<std::int32_t> all;
+    for (const auto& [p, epoch] : ownership_->epochs) all.push_back(p);
+    for (const std::int32_t p : all) {
+      // Who was not told that it has it is not told that it has it no more.
+      const bool was_told = std::none_of(unsaid_.assigned.begin(), unsaid_.assigned.end(),
+                                         [p](const Position& a) { return a.partition == p; });
+      forget(p);
+      if (was_told) unsaid_.lost.push_back(p);
+    }
+  }
+
+  void forget(std::int32_t partition) {
+    ownership_->epochs.erase(partition);
+    stall_.forget(partition);
+    std::erase_if(unsaid_.assigned, [&](const Position& p) { return p.partition == partition; });
+    std::erase_if(unsaid_.records, [&](const Record& r) { return r.partition == partition; });
+  }
+
+  KafkaCorePtr core_;
+  async::Scheduler& scheduler_;
+  ConsumerOptions options_;
+  Millis wait_max_;
+  std::shared_ptr<Ownership> ownership_;
+  StallWatch stall_;
+  std::deque<Control> controls_;
+  std::set<std::int32_t> paused_;
+  std::vector<std::int32_t> giving_up_;  // told as revoked, or lost; the next poll gives them back
+  Event change_;                         // of the assignment; not handled yet
+  PollResult unsaid_;
+  std::uint64_t last_epoch_ = 0;
+  bool is_replaced_ = false;
+  async::Event event_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Consumer>> make_consumer(KafkaCorePtr core, async::Scheduler& scheduler,
+                                                ConsumerOptions options) {
+  Result<std::shared_ptr<GroupMember>> member = GroupMember::make(core, options);
+  if (!member) return member.error();
+  return std::unique_ptr<Consumer>(
+      std::make_unique<KafkaConsumer>(std::move(core), scheduler, std::move(options), std::move(*member)));
+}
+
+}  // namespace fleetward::bus::kafka

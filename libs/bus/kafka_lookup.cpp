@@ -1,0 +1,114 @@
+#include "bus/kafka_lookup.hpp"
+
+namespace fleetward::bus::kafka {
+namespace {
+
+using AdminOptions = Owned<rd_kafka_AdminOptions_t, rd_kafka_AdminOptions_destroy>;
+using GroupQuestion = Owned<rd_kafka_ListConsumerGroupOffsets_t, rd_kafka_ListConsumerGroupOffsets_destroy>;
+
+}  // namespace
+
+Result<std::unique_ptr<Lookup>> Lookup::make(const KafkaOptions& options) {
+  ClientSettings settings;
+  settings.settings = {{"isolation.level", "read_uncommitted"}};
+  Result<Client> client = make_client(RD_KAFKA_CONSUMER, options, settings);
+  if (!client) return client.error();
+  return std::unique_ptr<Lookup>(new Lookup(options, std::move(*client)));
+}
+
+Result<Metadata> Lookup::metadata(bool of_all, rd_kafka_topic_t* topic) {
+  const rd_kafka_metadata_t* found = nullptr;
+  const rd_kafka_resp_err_t code =
+      rd_kafka_metadata(client_.get(), of_all ? 1 : 0, topic, &found, to_int(options_.request_limit));
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, "ask for the topics");
+  return Metadata(found);
+}
+
+Result<std::map<std::string, std::int32_t, std::less<>>> Lookup::partition_counts(const std::string& topic) {
+  const Topic handle(topic.empty() ? nullptr : rd_kafka_topic_new(client_.get(), topic.c_str(), nullptr));
+  const Result<Metadata> found = metadata(topic.empty(), handle.get());
+  if (!found) return found.error();
+  std::map<std::string, std::int32_t, std::less<>> out;
+  for (int t = 0; t < (*found)->topic_cnt; ++t) {
+    const rd_kafka_metadata_topic_t& one = (*found)->topics[t];
+    bool is_whole = one.err == RD_KAFKA_RESP_ERR_NO_ERROR && one.partition_cnt > 0;
+    for (int p = 0; p < one.partition_cnt; ++p) is_whole = is_whole && one.partitions[p].leader >= 0;
+    if (is_whole) out[one.topic] = one.partition_cnt;
+  }
+  return out;
+}
+
+Result<std::string> Lookup::addresses() {
+  const Result<Metadata> found = metadata(false, nullptr);
+  if (!found) return found.error();
+  std::string out;
+  for (int b = 0; b < (*found)->broker_cnt; ++b) {
+    const rd_kafka_metadata_broker_t& broker = (*found)->brokers[b];
+    out += fmt::format("{}{}:{}", out.empty() ? "" : ",", broker.host, broker.port);
+  }
+  return out;
+}
+
+Result<PartitionBounds> Lookup::bounds(const std::string& topic, std::int32_t partition) {
+  PartitionBounds out;
+  const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition, &out.begin,
+                                                                    &out.end, to_int(options_.request_limit));
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, fmt::format("where {}/{} ends", topic, partition));
+  return out;
+}
+
+Result<Event> Lookup::ask(
+    rd_kafka_admin_op_t operation, std::string_view what,
+    const std::function<void(rd_kafka_t*, const rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& ask) {
+  const Queue queue(rd_kafka_queue_new(client_.get()));
+  const AdminOptions options(rd_kafka_AdminOptions_new(client_.get(), operation));
+  std::array<char, 256> text{};
+  const int limit_ms = to_int(options_.request_limit);
+  rd_kafka_resp_err_t code =
+      rd_kafka_AdminOptions_set_request_timeout(options.get(), limit_ms, text.data(), text.size());
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR && operation == RD_KAFKA_ADMIN_OP_CREATETOPICS) {
+    code = rd_kafka_AdminOptions_set_operation_timeout(options.get(), limit_ms, text.data(), text.size());
+  }
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, what, text.data());
+  if (operation == RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS) {
+    const Failure failure(rd_kafka_AdminOptions_set_require_stable_offsets(options.get(), 1));
+    if (failure) return to_error(*failure, what);
+  }
+  ask(client_.get(), options.get(), queue.get());
+  Event answer(rd_kafka_queue_poll(queue.get(), limit_ms + 1000));
+  if (!answer) return Error(ErrorCode::unavailable, fmt::format("kafka: {}: no answer in time", what));
+  code = rd_kafka_event_error(answer.get());
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, what, rd_kafka_event_error_string(answer.get()));
+  return answer;
+}
+
+Result<std::vector<Position>> Lookup::committed(const std::string& group, const std::string& topic,
+                                                const std::vector<std::int32_t>& partitions) {
+  std::vector<Position> wanted;
+  for (const std::int32_t p : partitions) wanted.push_back({p, 0});
+  const Partitions list = make_partitions(topic, wanted);
+  const GroupQuestion question(rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), list.get()));
+  const std::string what = fmt::format("the offsets of group {}", group);
+  const Result<Event> answer = ask(RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, what,
+                                   [&](rd_kafka_t* client, const rd_kafka_AdminOptions_t* o, rd_kafka_queue_t* queue) {
+                                     rd_kafka_ListConsumerGroupOffsets_t* all = question.get();
+                                     rd_kafka_ListConsumerGroupOffsets(client, &all, 1, o, queue);
+                                   });
+  if (!answer) return answer.error();
+  const auto* const result = rd_kafka_event_ListConsumerGroupOffsets_result(answer->get());
+  std::size_t count = 0;
+  const rd_kafka_group_result_t** const groups = rd_kafka_ListConsumerGroupOffsets_result_groups(result, &count);
+  std::vector<Position> out;
+  for (std::size_t g = 0; g < count; ++g) {
+    if (const rd_kafka_error_t* failure = rd_kafka_group_result_error(groups[g])) return to_error(*failure, what);
+    const rd_kafka_topic_partition_list_t* const found = rd_kafka_group_result_partitions(groups[g]);
+    for (int i = 0; i < found->cnt; ++i) {
+      const rd_kafka_topic_partition_t& p = found->elems[i];
+      if (p.err != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(p.err, what);
+      if (p.offset >= 0) out.push_back({p.partition, p.offset});
+    }
+  }
+  return out;
+}
+
+}  // namespace fleetward::bus::kafka

@@ -1,0 +1,46 @@
+// Questions to the cluster: topics, ends of partitions, committed offsets; and topics are made. Blocking, each within
+// the limit of KafkaOptions. Thread-safe.
+//
+// It sees what is not committed yet: the end of a partition is where the next record goes.
+#pragma once
+
+#include <mutex>
+
+#include "bus/kafka_client.hpp"
+#include "bus/storage.hpp"
+
+namespace fleetward::bus::kafka {
+
+class Lookup {
+ public:
+  static Result<std::unique_ptr<Lookup>> make(const KafkaOptions& options);
+
+  // Partition counts by topic; of a topic only once each of its partitions has a leader. Empty `topic`: of all there
+  // are.
+  Result<std::map<std::string, std::int32_t, std::less<>>> partition_counts(const std::string& topic = {});
+  // Where the brokers want to be reached: host:port, comma-separated.
+  Result<std::string> addresses();
+  Result<PartitionBounds> bounds(const std::string& topic, std::int32_t partition);
+  // Of the partitions that have one. Waits for transactions that are about to say so.
+  Result<std::vector<Position>> committed(const std::string& group, const std::string& topic,
+                                          const std::vector<std::int32_t>& partitions);
+
+  // Makes what is missing, and complains of what is there and wrong.
+  Status ensure_topics(const std::vector<TopicSpec>& specs);
+
+ private:
+  Lookup(const KafkaOptions& options, Client client) : options_(options), client_(std::move(client)) {}
+
+  Result<Metadata> metadata(bool of_all, rd_kafka_topic_t* topic);
+  Status create(const std::vector<TopicSpec>& specs);
+  Status wait_created(const std::vector<TopicSpec>& specs);
+  Status check_settings(const std::vector<TopicSpec>& specs);
+  // The answer to what `ask` puts on the queue.
+  Result<Event> ask(rd_kafka_admin_op_t operation, std::string_view what,
+                    const std::function<void(rd_kafka_t*, const rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& ask);
+
+  KafkaOptions options_;
+  Client client_;
+};
+
+}  // namespace fleetward::bus::kafka
