@@ -32,16 +32,18 @@ void TableFollower::wake() {
   if (reader_) reader_->wake();
 }
 
-void TableFollower::hand_on(const std::vector<Record>& records) {
-  for (const Record& record : records) {
-    next_[record.partition] = record.offset + 1;
-    if (const auto version = version_of(record, version_header_)) {
-      const auto [seen, first] = versions_.try_emplace(record.key, *version);
-      if (!first && *version <= seen->second) continue;
-      seen->second = *version;
-    }
-    callbacks_.record(record);
+void TableFollower::hand_on(const Record& record) {
+  if (callbacks_.accept && !callbacks_.accept(record)) return;
+  if (const auto version = version_of(record, version_header_)) {
+    const auto [seen, first] = versions_.try_emplace(record.key, *version);
+    if (!first && *version <= seen->second) return;
+    seen->second = *version;
   }
+  callbacks_.record(record);
+}
+
+void TableFollower::offer(const std::vector<Record>& records) {
+  for (const Record& record : records) hand_on(record);
   if (!records.empty() && callbacks_.batch_end) callbacks_.batch_end();
 }
 
@@ -60,7 +62,11 @@ async::Task<void> TableFollower::run(async::Scope& scope) {
     const Millis wait = caught_up_ ? wait_for_more : Millis(0);
     const Result<std::vector<Record>> some = co_await reader_->poll(batch_records, wait);
     if (some) {
-      hand_on(*some);
+      for (const Record& record : *some) {
+        next_[record.partition] = record.offset + 1;
+        hand_on(record);
+      }
+      if (!some->empty() && callbacks_.batch_end) callbacks_.batch_end();
     } else {
       if (callbacks_.failed) callbacks_.failed(some.error());
       co_await scope.sleep(pause_after_failure);

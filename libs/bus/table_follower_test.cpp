@@ -69,5 +69,33 @@ TEST_F(TableFollowerTest, ReadsWholeThenFollowsAndSkipsWhatIsNotNewer) {
   EXPECT_THAT(seen_, ElementsAre("a1", "a2", "a3", "ano number", "anone"));
 }
 
+TEST_F(TableFollowerTest, WhatIsNotAcceptedIsAsIfItWereNotThere) {
+  std::set<std::string> refused{"forged"};
+  std::vector<Record> kept;
+  TableFollower::Callbacks callbacks;
+  callbacks.record = [this](const Record& r) { seen_.push_back(r.key + r.value.value_or("-")); };
+  callbacks.accept = [&](const Record& r) {
+    const bool good = !refused.contains(r.value.value_or("-"));
+    if (!good) kept.push_back(r);
+    return good;
+  };
+  TableFollower follower(*bus_, scheduler_, "table", "version", callbacks);
+  put("a", "1", "1");
+  put("a", "forged", "9");
+  put("a", "2", "2");
+  put("a", "forged", "1");
+  scope_.spawn("follow", follower.run(scope_));
+  scheduler_.run_ready();
+  EXPECT_THAT(seen_, ElementsAre("a1", "a2")) << "its version held nothing up";
+  EXPECT_EQ(kept.size(), 2U) << "one that is not newer is asked about, too";
+  EXPECT_TRUE(follower.caught_up());
+  refused.clear();
+  follower.offer(kept);
+  EXPECT_THAT(seen_, ElementsAre("a1", "a2", "aforged")) << "what is good by now, where it is newer";
+  scope_.request_stop();
+  follower.wake();
+  scheduler_.run_for(Millis(5'000));
+}
+
 }  // namespace
 }  // namespace fleetward::bus

@@ -26,6 +26,7 @@ constexpr std::string_view access = "io.fleetward.access.v1";
 constexpr std::string_view certificate = "io.fleetward.certificate.v1";
 constexpr std::string_view authority = "io.fleetward.authority.v1";
 constexpr std::string_view enforcement = "io.fleetward.enforcement.v1";
+constexpr std::string_view refused_record = "io.fleetward.refused-record.v1";
 constexpr std::string_view gateway = "io.fleetward.gateway.v1";
 constexpr std::string_view action = "io.fleetward.action.v1";
 constexpr std::string_view incident = "io.fleetward.incident.v1";

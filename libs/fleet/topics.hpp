@@ -39,6 +39,7 @@ inline constexpr TopicInfo all_topics[] = {
 namespace header {
 constexpr std::string_view kind = "fw-kind";                // devices: which RecordKind
 constexpr std::string_view version = "fw-version";          // tables: rises per key; readers ignore what is not newer
+constexpr std::string_view signature = "fw-signature";      // access, certificates: who says so (libs/access)
 constexpr std::string_view received_ms = "fw-received-ms";  // devices: when the writer took it (its own clock, ms)
 constexpr std::string_view source = "fw-source";            // devices: which gateway or collector
 constexpr std::string_view principal = "fw-principal";      // devices: certificate fingerprint

@@ -27,6 +27,26 @@ void bad_data(const bus::Record& record, const Error& error) {
 
 }  // namespace
 
+bool Gateway::State::accepts(const bus::Record& record) {
+  bool is_known = false;
+  if (record.topic == fleet::topic::access) is_known = holds.find(record.key) != nullptr;
+  else if (record.key.starts_with(fleet::authority_key_prefix))
+    is_known = certificates.authorities().contains(record.key.substr(fleet::authority_key_prefix.size()));
+  else is_known = certificates.find(record.key) != nullptr;
+  return check.accepts(record, is_known, scheduler.now());
+}
+
+// What waits is told as soon as the bus takes it: somebody forges records.
+void Gateway::State::tell_refused() {
+  if (appender->is_failing() || overloaded()) return;
+  for (const fleet::RefusedRecord& refused : check.take_refusals()) {
+    const std::string key = refused.key.empty() ? "-" : refused.key;
+    const fleet::CloudEvent envelope{refused.id, "/fleetward/gateway", std::string(fleet::event_type::refused_record),
+                                     key,        refused.time,         to_json(refused)};
+    appender->append({std::string(fleet::topic::enforcement), key, to_json_text(envelope), {}, std::nullopt}, {});
+  }
+}
+
 void Gateway::State::on_access(const bus::Record& record) {
   const auto data = data_of(record);
   if (!data) return;

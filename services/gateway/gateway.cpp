@@ -72,6 +72,7 @@ Gateway::State::State(GatewayConfig c, bus::Bus& b, async::Scheduler& s, metrics
       appender(std::make_shared<Appender>(b, s, m)),
       cloud(config.instance, start_number),
       dimension_rules(config.instance, start_number),
+      check(config.signers, config.instance, config.snapshot_folder, m),
       guard(config.connection_limits) {}
 
 Gateway::Gateway(GatewayConfig config, bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry& metrics)
@@ -88,6 +89,7 @@ Status Gateway::start() {
     state_->snapshot = std::make_unique<Snapshot>(state_->config.snapshot_folder);
   }
   async::run_on(state_->scheduler, [state = state_.get()] {
+    state->check.begin();
     state->make_followers();
     state->appender->on_progress = [state] { state->relieve(); };
     state->scope.spawn("access", state->access_follower->run(state->scope));
@@ -109,20 +111,34 @@ Status Gateway::set_tls(const net::TlsMaterial& material) {
   return set;
 }
 
+void Gateway::set_signers(std::shared_ptr<const access::Signers> signers) {
+  async::run_on(state_->scheduler, [state = state_.get(), &signers] {
+    const std::vector<bus::Record> again = state->check.set_signers(std::move(signers));
+    for (const bus::Record& record : again) {
+      auto& follower = record.topic == fleet::topic::access ? state->access_follower : state->certificate_follower;
+      follower->offer({record});
+    }
+  });
+}
+
 void Gateway::State::make_followers() {
   const auto follow = [this](std::string_view topic, void (State::*apply)(const bus::Record&)) {
-    return std::make_unique<bus::TableFollower>(
-        bus, scheduler, std::string(topic), std::string(fleet::header::version),
-        bus::TableFollower::Callbacks{[this, apply](const bus::Record& r) {
-                                        bus_failing_at_read = false;
-                                        (this->*apply)(r);
-                                      },
-                                      [this] { on_tables_read(); }, [this](const Error& e) { on_table_failed(e); },
-                                      [this] {
-                                        flush_events();
-                                        go_by_rules();
-                                        go_by_authorities();
-                                      }});
+    bus::TableFollower::Callbacks callbacks;
+    callbacks.record = [this, apply](const bus::Record& r) {
+      bus_failing_at_read = false;
+      (this->*apply)(r);
+    };
+    callbacks.caught_up = [this] { on_tables_read(); };
+    callbacks.failed = [this](const Error& e) { on_table_failed(e); };
+    callbacks.batch_end = [this] {
+      flush_events();
+      tell_refused();
+      go_by_rules();
+      go_by_authorities();
+    };
+    if (access::is_signed_topic(topic)) callbacks.accept = [this](const bus::Record& r) { return accepts(r); };
+    return std::make_unique<bus::TableFollower>(bus, scheduler, std::string(topic), std::string(fleet::header::version),
+                                                std::move(callbacks));
   };
   access_follower = follow(fleet::topic::access, &State::on_access);
   certificate_follower = follow(fleet::topic::certificates, &State::on_certificate);
@@ -133,6 +149,10 @@ void Gateway::State::on_tables_read() {
   if (stopping || !access_follower->caught_up() || !certificate_follower->caught_up() || !rules_follower->caught_up())
     return;
   bus_failing_at_read = false;
+  if (const Status kept = check.finish(); !kept) {
+    counters.snapshot_failures.add();
+    log::error("snapshot_failed", {{"error", kept.error().message}});
+  }
   if (snapshot && !snapshot->is_open()) {
     last_in_step = scheduler.now();
     const Status kept = snapshot->write(holds, certificates, last_in_step);
@@ -256,6 +276,7 @@ async::Task<void> Gateway::State::tick() {
     counters.dimension_counts_dropped.add(cloud.take_dropped());
     keep_snapshot();
     flush_events();
+    tell_refused();
     relieve();
     if (listener) {
       const std::uint64_t refused = listener->refused();

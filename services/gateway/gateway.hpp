@@ -4,6 +4,9 @@
 // the bus with PUBACK only when they are durable, replies, cloud-side metrics, enforcement of holds on new and live
 // sessions.
 //
+// It goes by those records of the access and certificate tables alone that a role has signed which may say them; what
+// is refused leaves the older true record in force, and is told.
+//
 // It admits nobody before it has read the access and certificate tables to their end; only while the bus cannot be
 // reached does it go by its own snapshot of them. Lives on its scheduler; start() and stop() are called from another
 // thread. Limits: GatewayConfig; reaching one is counted.
@@ -12,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include "access/record_signature.hpp"
 #include "bus/bus.hpp"
 #include "metrics/metrics.hpp"
 #include "mqtt/server_session.hpp"
@@ -40,8 +44,9 @@ struct GatewayConfig {
   Millis lease{10'000};
   std::string snapshot_folder;  // empty: none is kept, and a bus that cannot be reached at start admits nobody
   Millis snapshot_age_max{24 * 3'600'000};
-  mqtt::SessionLimits session;         // of one connection, its rates among them
-  ConnectionLimits connection_limits;  // of an address and of a device, and handshakes in all
+  std::shared_ptr<const access::Signers> signers;  // whose table records are gone by; nullptr: everybody's
+  mqtt::SessionLimits session;                     // of one connection, its rates among them
+  ConnectionLimits connection_limits;              // of an address and of a device, and handshakes in all
   // Of all connections together: beyond them sockets are not read for a while.
   mqtt::Rate messages{100'000, 200'000};
   mqtt::Rate bytes{64 << 20, 128 << 20};
@@ -59,6 +64,9 @@ class Gateway {
   // For handshakes from now on; sessions stay. Between start() and stop(). An error: it is bad, and nothing has
   // changed.
   Status set_tls(const net::TlsMaterial& material);
+  // Whose table records are gone by from now on. What is in force stays; what was refused for want of its key is judged
+  // anew. Between start() and stop().
+  void set_signers(std::shared_ptr<const access::Signers> signers);
   // The listener is open. Thread-safe.
   [[nodiscard]] Status ready() const;
   // 0 until it is open. Thread-safe.

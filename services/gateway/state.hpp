@@ -15,6 +15,7 @@
 #include "services/gateway/cloud_counters.hpp"
 #include "services/gateway/dimension_rules.hpp"
 #include "services/gateway/gateway.hpp"
+#include "services/gateway/record_check.hpp"
 #include "services/gateway/snapshot.hpp"
 
 namespace fleetward::gateway {
@@ -48,6 +49,9 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   State(GatewayConfig c, bus::Bus& b, async::Scheduler& s, metrics::Registry& m);
 
   // ---- enforcement.cpp
+  // Whether the tables go by it (record_check.hpp).
+  [[nodiscard]] bool accepts(const bus::Record& record);
+  void tell_refused();
   void on_access(const bus::Record& record);
   void on_certificate(const bus::Record& record);
   void on_rules(const bus::Record& record);
@@ -106,6 +110,7 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   std::shared_ptr<Appender> appender;
   CloudCounters cloud;
   DimensionRules dimension_rules;
+  RecordCheck check;
   ConnectionGuard guard;
   mqtt::TokenBucket all_messages, all_bytes;
   access::HoldTable holds;

@@ -266,6 +266,10 @@ class GatewayTest : public ::testing::TestWithParam<mqtt::Version> {
     config_.certificate_chain_pem = server.certificate_pem + authority_.issuing_pem;
     config_.private_key_pem = server.key_pem;
     config_.client_ca_pem = authority_.issuing_pem + authority_.root_pem;
+    auto signers = std::make_shared<access::Signers>();
+    ASSERT_TRUE(signers->add("responder", responder_key_.public_key()).ok());
+    ASSERT_TRUE(signers->add("pki", pki_key_.public_key()).ok());
+    config_.signers = std::move(signers);
     dev1_ = enrol("dev1");
     dev2_ = enrol("dev2");
   }
@@ -288,17 +292,21 @@ class GatewayTest : public ::testing::TestWithParam<mqtt::Version> {
 
   void append(std::string_view topic, const std::string& key, const json::Value& data, std::int64_t version) {
     const fleet::CloudEvent event{fmt::format("{}-{}", key, version), "/test", "t", key, Instant{}, data};
+    const std::string value = fleet::to_json_text(event);
+    bus::Headers headers{{fleet::header::version, std::to_string(version)}};
+    if (access::is_signed_topic(topic)) {
+      const auto signature = responder_key_.sign({topic, key, std::to_string(version), value});
+      headers.push_back({fleet::header::signature, *signature});
+    }
+    append_record({std::string(topic), key, value, std::move(headers), std::nullopt});
+  }
+  void append_record(bus::OutRecord record) {
     std::promise<bool> done;
-    bus_.append({{std::string(topic),
-                  key,
-                  fleet::to_json_text(event),
-                  {{std::string(fleet::header::version), std::to_string(version)}},
-                  std::nullopt}},
-                [&done](const auto& result) { done.set_value(result.ok()); });
+    bus_.append({std::move(record)}, [&done](const auto& result) { done.set_value(result.ok()); });
     ASSERT_TRUE(done.get_future().get());
   }
-  void set_certificate(const Identity& who, const std::string& thing, fleet::CertificateStatus status,
-                       std::int64_t version) {
+  fleet::CertificateRecord certificate_record(const Identity& who, const std::string& thing,
+                                              fleet::CertificateStatus status, std::int64_t version) {
     fleet::CertificateRecord r;
     r.fingerprint = who.fingerprint;
     r.thing = thing;
@@ -308,7 +316,12 @@ class GatewayTest : public ::testing::TestWithParam<mqtt::Version> {
     r.status = status;
     r.not_after = std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now()) + std::chrono::hours(1);
     r.version = version;
-    append(fleet::topic::certificates, who.fingerprint, to_json(r), version);
+    return r;
+  }
+  void set_certificate(const Identity& who, const std::string& thing, fleet::CertificateStatus status,
+                       std::int64_t version) {
+    append(fleet::topic::certificates, who.fingerprint, to_json(certificate_record(who, thing, status, version)),
+           version);
   }
   Identity enrol(const std::string& thing) {
     const Identity who = authority_.device(thing);
@@ -362,10 +375,23 @@ class GatewayTest : public ::testing::TestWithParam<mqtt::Version> {
     }
     return sum;
   }
+  // Table records that the gateway says it did not go by.
+  std::vector<fleet::RefusedRecord> refused() {
+    std::vector<fleet::RefusedRecord> out;
+    for (const bus::Record& r : records(fleet::topic::enforcement)) {
+      const auto event = fleet::parse_cloud_event(*r.value);
+      if (event->type != fleet::event_type::refused_record) continue;
+      const auto parsed = fleet::refused_record_from_json(event->data);
+      EXPECT_TRUE(parsed.ok());
+      out.push_back(*parsed);
+    }
+    return out;
+  }
   std::vector<fleet::EnforcementEvent> events() {
     std::vector<fleet::EnforcementEvent> out;
     for (const bus::Record& r : records(fleet::topic::enforcement)) {
       const auto event = fleet::parse_cloud_event(*r.value);
+      if (event->type == fleet::event_type::refused_record) continue;
       const auto parsed = fleet::enforcement_event_from_json(event->data);
       EXPECT_TRUE(parsed.ok());
       out.push_back(*parsed);
@@ -400,6 +426,8 @@ class GatewayTest : public ::testing::TestWithParam<mqtt::Version> {
   async::LoopThread client_loop_{"clients"};
   FlakyBus bus_{bus::make_memory_bus(bus_loop_, metrics_)};
   Authority authority_;
+  const access::RecordKey responder_key_{*crypto::PrivateKey::generate()};  // by which append() signs
+  const access::RecordKey pki_key_{*crypto::PrivateKey::generate()};
   GatewayConfig config_;
   Identity dev1_, dev2_;
   std::unique_ptr<Gateway> gateway_;
