@@ -326,7 +326,7 @@ TEST(AuthorityMigration, CertificatesOfBeforeAreOurs) {
   std::string pattern = (std::filesystem::temp_directory_path() / "migration-").string() + std::string(6, 'X');
   const std::string folder = ::mkdtemp(pattern.data());
   {
-    auto opened = store::open_sqlite_store(folder + "/store.db", metrics);
+    auto opened = open_empty_store(folder, metrics);
     ASSERT_TRUE(opened.ok());
     std::vector<store::Migration> before = all_migrations();
     before.resize(10);

@@ -191,15 +191,16 @@ TEST_F(CertificateRepositoryTest, AHundredThousandRevocationsFitInTheCrl) {
         const auto added = tx.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < $1) "
             "INSERT INTO certificates(id, pem, serial, issuer, status, not_before_ms, not_after_ms, created_ms, "
-            "modified_ms, revoked_ms) SELECT 'c' || i, '', printf('%032x', i), '', 'REVOKED', 0, $2, 0, 0, $3 "
+            "modified_ms, revoked_ms) SELECT 'c' || i, '', substr('00000000000000000000000000000000' || i, length('' "
+            "|| i) + 1), '', 'REVOKED', 0, $2, 0, 0, $3 "
             "FROM n",
             {count, to_ms(now_ + std::chrono::hours(24)), to_ms(now_)});
         return added.ok() ? Status() : Status(added.error());
       }).ok());
   const auto entries = revoked(now_);
   ASSERT_EQ(static_cast<std::int64_t>(entries.size()), count);
-  EXPECT_EQ(entries.front().serial, fmt::format("{:032x}", 1));
-  EXPECT_EQ(entries.back().serial, fmt::format("{:032x}", count));
+  EXPECT_EQ(entries.front().serial, fmt::format("{:032}", 1));
+  EXPECT_EQ(entries.back().serial, fmt::format("{:032}", count));
 }
 
 TEST_F(CertificateRepositoryTest, OneThingACertificate) {

@@ -164,7 +164,7 @@ TEST(GovernorMigration, TakesBrakesAndTheSwitchOver) {
   std::string pattern = (std::filesystem::temp_directory_path() / "governor-XXXXXX").string();
   const std::filesystem::path folder = ::mkdtemp(pattern.data());
   metrics::Registry metrics;
-  auto store = *store::open_sqlite_store((folder / "store.db").string(), metrics);
+  auto store = *open_empty_store(folder.string(), metrics);
   auto steps = all_migrations();
   std::erase_if(steps, [](const store::Migration& m) { return m.number >= 8; });
   ASSERT_TRUE(store->migrate(steps).ok());

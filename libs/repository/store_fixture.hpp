@@ -1,4 +1,5 @@
-// What tests of the repositories share: a store with all tables, in a folder of its own that is gone with it.
+// What tests of the repositories share: a store with all tables, in a folder of its own that is gone with it. The
+// program test_repository has it over SQLite, test_repository_postgres over a database of the test's own.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,8 +10,21 @@
 #include "repository/migrations.hpp"
 #include "store/run_and_wait.hpp"
 #include "store/sqlite_store.hpp"
+#ifdef FLEETWARD_TESTS_OVER_POSTGRES
+#include "store/postgres_for_tests.hpp"
+#endif
 
 namespace fleetward::repository {
+
+// A store without tables.
+inline Result<std::unique_ptr<store::Store>> open_empty_store([[maybe_unused]] const std::string& folder,
+                                                              metrics::Registry& metrics) {
+#ifdef FLEETWARD_TESTS_OVER_POSTGRES
+  return store::open_postgres_store(store::testing_support::PostgresServer::shared().new_database(), metrics);
+#else
+  return store::open_sqlite_store(folder + "/store.db", metrics);
+#endif
+}
 
 // `Base`: ::testing::Test, or a TestWithParam.
 template <class Base = ::testing::Test>
@@ -28,9 +42,7 @@ class StoreFixture : public Base {
     store_.reset();
     std::filesystem::remove_all(folder_);
   }
-  virtual Result<std::unique_ptr<store::Store>> open_store() {
-    return store::open_sqlite_store(folder_ + "/store.db", metrics_);
-  }
+  virtual Result<std::unique_ptr<store::Store>> open_store() { return open_empty_store(folder_, metrics_); }
 
   template <class T>
   Result<T> in_store(const std::function<Result<T>(store::Transaction&)>& work) {
