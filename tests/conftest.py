@@ -6,7 +6,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness  # noqa: E402
+import kafka as kafka_cluster  # noqa: E402
 import pager  # noqa: E402
+import postgres as postgres_server  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +16,20 @@ def alertmanager(tmp_path_factory):
     receiver = pager.Alertmanager(tmp_path_factory.mktemp("alertmanager"))
     yield receiver
     receiver.stop()
+
+
+@pytest.fixture(scope="module")
+def kafka():
+    """One broker, for one installation: names of topics are fixed."""
+    with kafka_cluster.Kafka() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """One server, for installations that leave it as it is: each has a database."""
+    with postgres_server.Postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
