@@ -1,4 +1,5 @@
-// Bytes of a device's checkpoint: little-endian fixed numbers and counted texts, read back with every bound checked.
+// Bytes of checkpoints and sketches: little-endian fixed numbers, varints (seven bits a byte, least first) and counted
+// texts, read back with every bound checked.
 //
 // Pure. A Reader that ran past the end, or met an impossible length, stays failed and gives zeros.
 #pragma once
@@ -17,6 +18,10 @@ class Writer {
   void u32(std::uint32_t v) { put(v, 4); }
   void u64(std::uint64_t v) { put(v, 8); }
   void i64(std::int64_t v) { put(static_cast<std::uint64_t>(v), 8); }
+  void varint(std::uint64_t v) {
+    for (; v >= 0x80; v >>= 7) u8(static_cast<std::uint8_t>(v | 0x80));
+    u8(static_cast<std::uint8_t>(v));
+  }
   void text(std::string_view v) {
     u16(static_cast<std::uint16_t>(v.size()));
     out_.append(v);
@@ -38,6 +43,19 @@ class Reader {
   std::uint32_t u32() { return static_cast<std::uint32_t>(get(4)); }
   std::uint64_t u64() { return get(8); }
   std::int64_t i64() { return static_cast<std::int64_t>(get(8)); }
+  // Only in its shortest form.
+  std::uint64_t varint() {
+    std::uint64_t v = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      const std::uint64_t byte = get(1);
+      v |= (byte & 0x7f) << shift;
+      if ((byte & 0x80) != 0) continue;
+      failed_ = failed_ || (byte == 0 && shift > 0) || (shift == 63 && byte > 1);
+      return failed_ ? 0 : v;
+    }
+    failed_ = true;
+    return 0;
+  }
   std::string text() {
     const std::size_t size = u16();
     if (size > in_.size()) {

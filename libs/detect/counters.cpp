@@ -15,7 +15,8 @@ constexpr std::array<std::string_view, outcome_count> names = {
     "tick_rejected",        "mark_applied",          "mark_stale",
     "mark_superseded",      "mark_rejected",         "verdict_dropped",
     "unknown_rejected",     "counting_applied",      "counting_duplicate",
-    "counting_rejected",    "counting_dropped_full"};
+    "counting_rejected",    "counting_dropped_full", "cohorts_applied",
+    "cohorts_stale",        "cohorts_superseded",    "cohorts_rejected"};
 static_assert(!names.back().empty());
 
 }  // namespace

@@ -37,6 +37,10 @@ enum class Outcome : std::uint8_t {
   counting_duplicate,
   counting_rejected,
   counting_dropped_full,  // gateways_max
+  cohorts_applied,
+  cohorts_stale,       // of an owner that is no longer the newest
+  cohorts_superseded,  // nothing of it is above what applies
+  cohorts_rejected,
   count_,
 };
 constexpr std::size_t outcome_count = static_cast<std::size_t>(Outcome::count_);

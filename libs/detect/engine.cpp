@@ -38,15 +38,25 @@ void prefetch(const void* begin, std::size_t bytes) {
 
 }  // namespace
 
-PartitionEngine::PartitionEngine(std::int32_t partition, const Rules& rules) : partition_(partition), rules_(rules) {}
+PartitionEngine::PartitionEngine(std::int32_t partition, const Rules& rules, const Snapshots& snapshots)
+    : partition_(partition), rules_(rules), snapshots_(snapshots) {}
 
 std::string PartitionEngine::partition_key(std::int32_t partition) { return fmt::format("partition/{}", partition); }
 
 bool PartitionEngine::can_apply(const InputRecord& record) const {
-  if (record.kind != fleet::to_string(fleet::RecordKind::mark)) return true;
-  const auto mark = read<fleet::Mark>(record.value, fleet::mark_from_json);
-  if (!mark || mark->begin_id != begin_id_ || mark->manifest <= manifest_) return true;  // changes nothing
-  return rules_.holds(mark->manifest);
+  if (record.kind == fleet::to_string(fleet::RecordKind::mark)) {
+    const auto mark = read<fleet::Mark>(record.value, fleet::mark_from_json);
+    if (!mark || mark->begin_id != begin_id_ || mark->manifest <= manifest_) return true;  // changes nothing
+    return rules_.holds(mark->manifest);
+  }
+  if (record.kind == fleet::to_string(fleet::RecordKind::cohorts)) {
+    const auto mark = read<fleet::CohortMark>(record.value, fleet::cohort_mark_from_json);
+    if (!mark || mark->begin_id != begin_id_) return true;
+    return std::all_of(mark->snapshots.begin(), mark->snapshots.end(), [this](const auto& named) {
+      return !is_to_apply(named) || snapshots_.find(named.cohort, named.number) != nullptr;
+    });
+  }
+  return true;
 }
 
 void PartitionEngine::apply(const InputRecord& record, std::vector<fleet::ViolationEvent>& out) {
@@ -95,6 +105,8 @@ Outcome PartitionEngine::dispatch(const InputRecord& record, Context& context) {
       return apply_mark(record, context);
     case fleet::RecordKind::counting:
       return apply_counting(record);
+    case fleet::RecordKind::cohorts:
+      return apply_cohorts(record);
   }
   return Outcome::unknown_rejected;
 }
@@ -130,8 +142,20 @@ void PartitionEngine::roll_panes(std::int64_t to, Context& context) {
     const bool silent = observed_ms() - device.last_seen_ms > forget_unregistered_after.count();
     if (silent && !device.facts->registered && !device.deleted && device.alarms.empty()) forget(device);
   }
+  cohorts_.close_pane(partition_, pane_);
   pane_ = to;
 }
+
+namespace {
+
+// One that the close of the pane takes out of the state.
+bool has_vote(const Device& device) {
+  const auto& votes = device.program->votes;
+  return std::any_of(votes.begin(), votes.end(),
+                     [&](const Vote& v) { return !v.is_summed && device.state[v.word] != 0; });
+}
+
+}  // namespace
 
 void PartitionEngine::close_pane(Device& device, std::int64_t to, Context& context) {
   if (device.connected && !is_connected(device)) {  // its gateway is gone without having said so
@@ -139,8 +163,9 @@ void PartitionEngine::close_pane(Device& device, std::int64_t to, Context& conte
     device.away_since_ms = observed_ms();
     touch(device);
   }
-  Judge judge(device, context.moment, *context.out);
-  if (!device.program->rings.empty()) {
+  Judge judge = this->judge(device, context);
+  if (!device.program->rings.empty() || !device.program->votes.empty()) {
+    if (has_vote(device)) touch(device);
     judge.close_pane(device.connected || device.cloud_in_pane, outage_pane_last_, counted_for(device));
     for (const Ring& ring : device.program->rings) {
       RingView view(ring, device.state);
@@ -214,7 +239,7 @@ Outcome PartitionEngine::apply_report(const InputRecord& record, Context& contex
   if (device == nullptr) device = find_or_add(record.key);
   if (device == nullptr) return Outcome::report_dropped_full;
   counters_.custom_metric_problems += (*report)->problem_count;
-  Judge(*device, context.moment, *context.out).report(**report);
+  judge(*device, context).report(**report);
   device->last_seen_ms = observed_ms();
   if (record.packet_id) {
     device->reports[device->next_report] = mark;
@@ -249,7 +274,7 @@ Outcome PartitionEngine::apply_cloud(const InputRecord& record, Context& context
   note_other_versions(*m);
 
   const bool before = is_connected(*device);
-  Judge judge(*device, context.moment, *context.out);
+  Judge judge = this->judge(*device, context);
   judge.cloud(*m);
   // A gateway that a device has left for another one tells of it late.
   const bool elsewhere = before && device->gateway != *gateway;
@@ -356,7 +381,7 @@ Outcome PartitionEngine::apply_registry(const InputRecord& record, Context& cont
 
 // What was learned of one thing is not the next one's.
 void PartitionEngine::reset_for_thing(Device& device, std::string_view reason, Context& context) {
-  Judge judge(device, context.moment, *context.out);
+  Judge judge = this->judge(device, context);
   while (!device.alarms.empty()) judge.invalidate(device.alarms.size() - 1, reason);
   std::fill(device.state.begin(), device.state.end(), 0);
   device.reports.fill(0);
@@ -380,17 +405,40 @@ Outcome PartitionEngine::apply_mark(const InputRecord& record, Context& context)
   if (!mark) return Outcome::mark_rejected;
   if (mark->begin_id != begin_id_) return Outcome::mark_stale;
   if (mark->manifest <= manifest_) return Outcome::mark_superseded;
-  manifest_ = mark->manifest;
+  go_by_manifest(mark->manifest);
   context.moment.manifest = manifest_;
-  customs_ = report::CustomMetricTable(rules_.manifest(manifest_)->custom_metrics);
-  programs_.clear();
-  program_of_.clear();
   std::erase_if(facts_, [](const auto& entry) { return entry.second.expired(); });
   for (Device& device : devices_) {
     if (!device.name.empty()) move_to(device, program_for(device.facts), context);
   }
   moves_.clear();
   return Outcome::mark_applied;
+}
+
+void PartitionEngine::go_by_manifest(std::int64_t number) {
+  manifest_ = number;
+  customs_ = report::CustomMetricTable(rules_.manifest(manifest_)->custom_metrics);
+  cohorts_.set_cohorts(cohorts_in_force(rules_, manifest_));
+  programs_.clear();
+  program_of_.clear();
+}
+
+// Old ones judge nothing any more; they may be gone.
+bool PartitionEngine::is_to_apply(const fleet::CohortMark::Snapshot& named) const {
+  return cohorts_.is_news(named) && !is_too_old(named.number, pane_);
+}
+
+Outcome PartitionEngine::apply_cohorts(const InputRecord& record) {
+  const auto mark = read<fleet::CohortMark>(record.value, fleet::cohort_mark_from_json);
+  if (!mark) return Outcome::cohorts_rejected;
+  if (mark->begin_id != begin_id_) return Outcome::cohorts_stale;
+  Outcome outcome = Outcome::cohorts_superseded;
+  for (const fleet::CohortMark::Snapshot& named : mark->snapshots) {
+    if (!is_to_apply(named)) continue;
+    cohorts_.apply(*cohorts_.find(named.cohort), snapshots_.find(named.cohort, named.number));
+    outcome = Outcome::cohorts_applied;
+  }
+  return outcome;
 }
 
 std::shared_ptr<const Program> PartitionEngine::program_for(const std::shared_ptr<const Facts>& facts) {
@@ -410,7 +458,7 @@ std::shared_ptr<const Program> PartitionEngine::program_for(const std::shared_pt
     for (const std::size_t i : entries) {
       profiles.push_back(rules_.profile(manifest.profiles[i].profile, manifest.profiles[i].version));
     }
-    program = compile(profiles, customs_, manifest.dimensions);
+    program = compile(profiles, customs_, manifest.dimensions, cohorts_.names());
   }
   known = program;
   return program;

@@ -8,7 +8,8 @@
 // devices' silence is measured, and what it touches is not judged for lack of traffic.
 //
 // Lives on one thread; no locks, no clock, no I/O. Limits: devices_max devices, gateways_max gateways; records that
-// would exceed them are dropped and counted.
+// would exceed them are dropped and counted. Samples of cohorts wait until they are taken: apply no further records
+// while samples_are_full().
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -17,6 +18,7 @@
 #include <map>
 #include <optional>
 
+#include "detect/cohort_board.hpp"
 #include "detect/counters.hpp"
 #include "detect/judge.hpp"
 #include "fleet/device_records.hpp"
@@ -25,7 +27,7 @@
 
 namespace fleetward::detect {
 
-constexpr std::string_view engine_version = "fleetward-detect/3";
+constexpr std::string_view engine_version = "fleetward-detect/4";
 constexpr Millis tick_interval{10'000};  // after so many silent seconds the owner appends a tick
 constexpr Millis outage_after = 2 * tick_interval;
 constexpr Millis clock_ahead_max{60'000};
@@ -56,17 +58,17 @@ struct StateChange {
 
 class PartitionEngine {
  public:
-  // `rules` outlives the engine.
-  PartitionEngine(std::int32_t partition, const Rules& rules);
+  // Both outlive the engine.
+  PartitionEngine(std::int32_t partition, const Rules& rules, const Snapshots& snapshots);
   PartitionEngine(const PartitionEngine&) = delete;
   PartitionEngine& operator=(const PartitionEngine&) = delete;
 
   // From a checkpoint, before the first record: the partition's own record, then each device.
-  // failed_precondition: the manifest that it names is not held (yet); nothing has been taken.
+  // failed_precondition: what it names of rules and snapshots is not held (yet); nothing has been taken.
   Status restore_partition(std::string_view record);
   Status restore_device(std::string_view key, std::string_view value);
 
-  // False for a mark whose manifest is not held whole yet: wait for the rules, then apply.
+  // False for a mark of what is not held whole yet: wait for the rules or the snapshots, then apply.
   [[nodiscard]] bool can_apply(const InputRecord& record) const;
   // Appends the violations that the record decided, sorted. Records come in order of offset.
   void apply(const InputRecord& record, std::vector<fleet::ViolationEvent>& out);
@@ -74,9 +76,13 @@ class PartitionEngine {
   // States that changed since the last call, and the partition's own record that goes with them: one unit.
   std::vector<StateChange> take_changes();
   [[nodiscard]] std::string partition_record() const;
+  // What the devices add to their cohorts in the panes that closed since the last call: part of the same unit.
+  std::vector<fleet::CohortSample> take_samples() { return cohorts_.take_samples(); }
+  [[nodiscard]] bool samples_are_full() const { return cohorts_.is_full(); }
 
   [[nodiscard]] std::int64_t next_offset() const { return next_offset_; }
   [[nodiscard]] std::int64_t manifest() const { return manifest_; }
+  [[nodiscard]] const CohortBoard& cohorts() const { return cohorts_; }
   [[nodiscard]] Instant clock() const { return instant_from_ms(clock_ms_); }
   [[nodiscard]] const std::string& begin_id() const { return begin_id_; }
   [[nodiscard]] std::size_t device_count() const { return index_.size(); }
@@ -103,6 +109,10 @@ class PartitionEngine {
   Outcome apply_begin(const InputRecord& record);
   Outcome apply_tick(const InputRecord& record);
   Outcome apply_mark(const InputRecord& record, Context& context);
+  Outcome apply_cohorts(const InputRecord& record);
+  [[nodiscard]] bool is_to_apply(const fleet::CohortMark::Snapshot& named) const;
+  void go_by_manifest(std::int64_t number);
+  Judge judge(Device& device, Context& context) { return {device, context.moment, cohorts_, *context.out}; }
   [[nodiscard]] bool is_of_another_thing(const InputRecord& record, const Device* device) const;
   void reset_for_thing(Device& device, std::string_view reason, Context& context);
   Outcome dispatch(const InputRecord& record, Context& context);
@@ -120,6 +130,7 @@ class PartitionEngine {
 
   std::int32_t partition_;
   const Rules& rules_;
+  const Snapshots& snapshots_;
   report::ReportParser parser_;
 
   std::int64_t next_offset_ = 0;
@@ -130,6 +141,7 @@ class PartitionEngine {
   std::string begin_id_;
   std::int64_t manifest_ = 0;
   report::CustomMetricTable customs_;
+  CohortBoard cohorts_;
   Counters counters_;
   struct Gateway {
     std::string name;

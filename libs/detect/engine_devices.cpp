@@ -104,7 +104,7 @@ void PartitionEngine::move_to(Device& device, std::shared_ptr<const Program> pro
   }
   std::vector<int>& moves = moves_[{device.program.get(), program.get()}];
   if (moves.empty()) moves = places(*device.program, *program);
-  Judge judge(device, context.moment, *context.out);
+  Judge judge = this->judge(device, context);
   for (std::size_t i = device.alarms.size(); i-- > 0;) {
     const std::size_t old = device.alarms[i].behavior;
     if (moves[old] < 0) judge.invalidate(i, reason_of_end(device.program->behaviors[old], *program));
@@ -171,6 +171,7 @@ std::string PartitionEngine::partition_record() const {
                      {"raised", counters_.raised},
                      {"cleared", counters_.cleared},
                      {"invalidated", counters_.invalidated},
+                     {"cohorts", fleet::to_json(cohorts_.applied())},
                      {"gateways", std::move(gateways)}});
 }
 
@@ -214,9 +215,19 @@ Status PartitionEngine::restore_partition(std::string_view record) {
   const std::int64_t pane = r.integer("pane", 0, any_max);
   const std::int64_t outage_pane_last = r.integer("outagePaneLast", -1, any_max);
   std::string begin_id = r.text("beginId", 0, 64);
+  std::vector<fleet::CohortMark::Snapshot> applied;
+  if (const json::Value* list = r.member("cohorts"); list != nullptr) {
+    applied = fleet::read_cohort_snapshots(r, "cohorts", *list);
+  }
   if (const Status status = r.finish(); !status) return Error(ErrorCode::corrupted, status.error().message);
   if (!rules_.holds(manifest)) {
     return Error(ErrorCode::failed_precondition, fmt::format("manifest {} is not here yet", manifest));
+  }
+  for (const fleet::CohortMark::Snapshot& s : applied) {
+    if (snapshots_.find(s.cohort, s.number) == nullptr && !is_too_old(s.number, pane)) {
+      return Error(ErrorCode::failed_precondition,
+                   fmt::format("snapshot {} of cohort {} is not here yet", s.number, s.cohort));
+    }
   }
   next_offset_ = next_offset;
   clock_ms_ = clock;
@@ -224,12 +235,13 @@ Status PartitionEngine::restore_partition(std::string_view record) {
   pane_ = pane;
   outage_pane_last_ = outage_pane_last;
   begin_id_ = std::move(begin_id);
-  manifest_ = manifest;
   counters_ = counters;
   gateways_ = std::move(gateways);
-  customs_ = report::CustomMetricTable(rules_.manifest(manifest_)->custom_metrics);
-  programs_.clear();
-  program_of_.clear();
+  go_by_manifest(manifest);
+  for (const fleet::CohortMark::Snapshot& s : applied) {
+    const auto cohort = cohorts_.find(s.cohort);
+    if (cohort) cohorts_.apply(*cohort, snapshots_.find(s.cohort, s.number));
+  }
   return {};
 }
 

@@ -368,7 +368,8 @@ TEST(Owners, TicksAndMarksOfAnOlderBeginDoNotCount) {
 
 TEST(Owners, AMarkWaitsForItsRules) {
   Rules rules;
-  PartitionEngine engine(0, rules);
+  Snapshots snapshots;
+  PartitionEngine engine(0, rules, snapshots);
   std::vector<fleet::ViolationEvent> out;
   testing::LogRecord begin{0, 1000, "", json::dump(to_json(fleet::Begin{"b", "e"})), "begin", "", {}, {}, false};
   engine.apply(begin.view(), out);
@@ -423,7 +424,7 @@ TEST(Engine, CountsWhatItCannotUse) {
 TEST(Engine, SaysHowManyBehaviorsItDoesNotEvaluate) {
   World w;
   w.profile("p", R"([{"name":"s","metric":"aws:num-messages-sent","criteria":{"comparisonOperator":"less-than",
-      "durationSeconds":300,"statisticalThreshold":{"statistic":"p99"}}},
+      "durationSeconds":300,"statisticalThreshold":{"statistic":"p98"}}},
       {"name":"m","metric":"aws:num-disconnects","criteria":{"mlDetectionConfig":{"confidenceLevel":"HIGH"}}},
       {"name":"d","metric":"aws:num-messages-sent","metricDimension":{"dimensionName":"gone"},"criteria":
       {"comparisonOperator":"less-than","value":{"count":1},"durationSeconds":300}}])");

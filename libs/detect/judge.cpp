@@ -1,6 +1,7 @@
 #include "detect/judge.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "crypto/digest.hpp"
 #include "detect/engine.hpp"
@@ -42,17 +43,53 @@ std::int64_t counted_since(const std::vector<CountedSince>& counted, const fleet
   return at == counted.end() ? not_counted : at->pane;
 }
 
+std::int64_t since_of(const Ring& ring, const std::vector<CountedSince>& counted) {
+  return ring.scope.is_whole() ? any_time : counted_since(counted, ring.scope.dimension);
+}
+
+// Whether `panes` of the ring up to the open one were all seen, and counted: only then is little traffic little.
+bool is_whole(const RingView& view, std::int64_t pane, int panes, std::int64_t outage_pane_last, std::int64_t since) {
+  const std::int64_t begin = pane - panes + 1;
+  return view.covers(pane, panes) && begin > outage_pane_last && since < begin;
+}
+
 MetricValue count_value(double value) {
   MetricValue v;
   v.count = static_cast<std::int64_t>(std::min(value, 9e18));
   return v;
 }
 
+MetricValue value_of(const CompiledBehavior& b, double value) {
+  if (b.metric != Metric::custom) return count_value(value);
+  MetricValue v;
+  v.number = value;
+  return v;
+}
+
+// A pane's value as a word of state: 0 is none, which no number gives.
+std::uint64_t vote_word(double value) { return ~std::bit_cast<std::uint64_t>(value); }
+double value_of_vote(std::uint64_t word) { return std::bit_cast<double>(~word); }
+
 }  // namespace
 
 std::string violation_id(const Device& device, const CompiledBehavior& b, std::int32_t partition, const Alarm& alarm) {
   return crypto::id_from(device.thing_id.empty() ? device.name : device.thing_id, b.profile->name, b.source->name,
                          std::to_string(partition), std::to_string(alarm.offset), std::to_string(alarm.start_ms));
+}
+
+// The bucket's edge on the side of silence: the sketch's error alone makes no alarm.
+std::optional<double> Judge::threshold_of(const CompiledBehavior& b) const {
+  if (!b.statistical) return b.threshold;
+  const fleet::CohortSnapshot* snapshot = cohorts_.judging(b.cohort, moment_.pane);
+  if (snapshot == nullptr) return std::nullopt;
+  const fleet::CohortSnapshot::Range& range = snapshot->statistics[b.statistic];
+  return is_upper_bound(b.op) ? range.high : range.low;
+}
+
+std::string Judge::expected_of(const CompiledBehavior& b) const {
+  const fleet::CohortSnapshot* snapshot = b.statistical ? cohorts_.judging(b.cohort, moment_.pane) : nullptr;
+  if (snapshot == nullptr) return describe_expected(*b.source);
+  return describe_expected(*b.source, *threshold_of(b), *snapshot);
 }
 
 fleet::ViolationEvent Judge::event(ViolationEventType type, const Alarm& alarm) const {
@@ -68,7 +105,7 @@ fleet::ViolationEvent Judge::event(ViolationEventType type, const Alarm& alarm) 
   e.behavior = *b.source;
   e.time = moment_.time;
   e.start_time = instant_from_ms(alarm.start_ms);
-  e.expected = describe_expected(*b.source);
+  e.expected = expected_of(b);
   e.gateway_seen = b.metric != Metric::custom && info(b.metric).side == MetricSide::cloud;
   e.partition = moment_.partition;
   e.offset = moment_.offset;
@@ -113,12 +150,23 @@ void Judge::datapoint(std::size_t index, bool conform, SeenFunction seen, bool c
 }
 
 void Judge::number(std::size_t index, double value, bool conform) {
-  datapoint(index, conform, [&] {
-    if (program_.behaviors[index].metric != Metric::custom) return count_value(value);
-    MetricValue v;
-    v.number = value;
-    return v;
-  });
+  datapoint(index, conform, [&] { return value_of(program_.behaviors[index], value); });
+}
+
+void Judge::told(std::size_t index, double value) {
+  const CompiledBehavior& b = program_.behaviors[index];
+  if (b.statistical) keep_for_vote(b, value);
+  if (const auto threshold = threshold_of(b)) number(index, value, conforms(b.op, value, *threshold));
+}
+
+// The last value of the pane; of message sizes the one nearest to breaking the rule.
+void Judge::keep_for_vote(const CompiledBehavior& b, double value) {
+  std::uint64_t& word = device_.state[b.vote_word];
+  if (word != 0 && b.kind == MetricKind::per_message) {
+    const double before = value_of_vote(word);
+    value = is_upper_bound(b.op) ? std::max(before, value) : std::min(before, value);
+  }
+  word = vote_word(value);
 }
 
 void Judge::invalidate(std::size_t alarm, std::string_view reason) {
@@ -140,8 +188,9 @@ void Judge::add_to_ring(const Ring& ring, double value) {
     const CompiledBehavior& b = program_.behaviors[index];
     BehaviorState s = unpack(device_.state[index]);
     if (!is_upper_bound(b.op) || s.decided != 0) continue;
+    const auto threshold = threshold_of(b);
     const double sum = view.sum(moment_.pane, b.panes);
-    if (conforms(b.op, sum, b.threshold)) continue;
+    if (!threshold || conforms(b.op, sum, *threshold)) continue;
     s.decided = 1;
     device_.state[index] = pack(s);
     number(index, sum, false);
@@ -150,26 +199,49 @@ void Judge::add_to_ring(const Ring& ring, double value) {
 
 void Judge::close_pane(bool covered, std::int64_t outage_pane_last, const std::vector<CountedSince>& counted) {
   for (const Ring& ring : program_.rings) {
-    RingView view(ring, device_.state);
-    const std::int64_t since = ring.scope.is_whole() ? any_time : counted_since(counted, ring.scope.dimension);
-    if (covered && info(ring.metric).side == MetricSide::cloud && since != not_counted) view.mark_present(moment_.pane);
-    for (const std::uint16_t index : ring.behaviors) {
-      const CompiledBehavior& b = program_.behaviors[index];
-      BehaviorState s = unpack(device_.state[index]);
-      if (s.decided != 0) {
-        s.decided = 0;
-        device_.state[index] = pack(s);
-        continue;
-      }
-      if (!view.is_present(moment_.pane)) continue;
-      const double sum = view.sum(moment_.pane, b.panes);
-      const bool conform = conforms(b.op, sum, b.threshold);
-      // Too little is too little only of a time that was seen whole.
-      const std::int64_t begin = moment_.pane - b.panes + 1;
-      const bool whole = view.covers(moment_.pane, b.panes) && begin > outage_pane_last && since < begin;
-      if (!conform && !is_upper_bound(b.op) && !whole) continue;
-      number(index, sum, conform);
+    const std::int64_t since = since_of(ring, counted);
+    if (covered && info(ring.metric).side == MetricSide::cloud && since != not_counted) {
+      RingView(ring, device_.state).mark_present(moment_.pane);
     }
+    close_ring(ring, outage_pane_last, since);
+  }
+  vote(outage_pane_last, counted);
+}
+
+void Judge::close_ring(const Ring& ring, std::int64_t outage_pane_last, std::int64_t since) {
+  const RingView view(ring, device_.state);
+  for (const std::uint16_t index : ring.behaviors) {
+    const CompiledBehavior& b = program_.behaviors[index];
+    BehaviorState s = unpack(device_.state[index]);
+    if (s.decided != 0) {
+      s.decided = 0;
+      device_.state[index] = pack(s);
+      continue;
+    }
+    const auto threshold = threshold_of(b);
+    if (!threshold || !view.is_present(moment_.pane)) continue;
+    const double sum = view.sum(moment_.pane, b.panes);
+    const bool conform = conforms(b.op, sum, *threshold);
+    // Too little is too little only of a time that was seen whole.
+    if (!conform && !is_upper_bound(b.op) && !is_whole(view, moment_.pane, b.panes, outage_pane_last, since)) continue;
+    number(index, sum, conform);
+  }
+}
+
+// A sum votes for a time that was seen whole: what a device did in a part of it is not usual of anybody.
+void Judge::vote(std::int64_t outage_pane_last, const std::vector<CountedSince>& counted) {
+  for (const Vote& v : program_.votes) {
+    if (!v.is_summed) {
+      std::uint64_t& word = device_.state[v.word];
+      if (word != 0) cohorts_.vote(v.cohort, value_of_vote(word));
+      word = 0;
+      continue;
+    }
+    const Ring& ring = program_.rings[v.ring];
+    const RingView view(ring, device_.state);
+    if (!view.is_present(moment_.pane)) continue;
+    if (!is_whole(view, moment_.pane, v.panes, outage_pane_last, since_of(ring, counted))) continue;
+    cohorts_.vote(v.cohort, view.sum(moment_.pane, v.panes));
   }
 }
 
@@ -259,7 +331,7 @@ void Judge::custom(const report::Report& r, const report::CustomMetricValue& val
             index, value.count, [&](std::size_t i) { return r.addresses[value.first + i]; }, true);
         break;
       default:
-        number(index, value.number, conforms(b.op, value.number, b.threshold));
+        told(index, value.number);
     }
   }
 }
@@ -282,10 +354,7 @@ void Judge::report(const report::Report& r) {
         }
         break;
       default:
-        if (const auto value = counter_of(r, b.metric)) {
-          const auto total = static_cast<double>(*value);
-          number(index, total, conforms(b.op, total, b.threshold));
-        }
+        if (const auto value = counter_of(r, b.metric)) told(index, static_cast<double>(*value));
     }
   }
   for (const std::uint16_t ring : program_.report_rings) {
@@ -330,8 +399,7 @@ void Judge::message_sizes(std::size_t index, const std::map<std::string, fleet::
   const CompiledBehavior& b = program_.behaviors[index];
   const auto at = metrics.find(std::string(info(b.metric).name));
   if (at == metrics.end() || at->second.count == 0) return;
-  const double size = is_upper_bound(b.op) ? at->second.max : at->second.min;
-  number(index, size, conforms(b.op, size, b.threshold));
+  told(index, is_upper_bound(b.op) ? at->second.max : at->second.min);
 }
 
 void Judge::addresses_of(std::size_t index, const std::vector<std::string>& texts) {

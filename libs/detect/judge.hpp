@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "detect/cohort_board.hpp"
 #include "detect/device_state.hpp"
 #include "fleet/device_records.hpp"
 #include "fleet/violation.hpp"
@@ -32,8 +33,8 @@ struct CountedSince {
 
 class Judge {
  public:
-  Judge(Device& device, const Moment& moment, std::vector<fleet::ViolationEvent>& out)
-      : device_(device), program_(*device.program), moment_(moment), out_(out) {}
+  Judge(Device& device, const Moment& moment, CohortBoard& cohorts, std::vector<fleet::ViolationEvent>& out)
+      : device_(device), program_(*device.program), moment_(moment), cohorts_(cohorts), out_(out) {}
 
   void report(const report::Report& report);
   void cloud(const fleet::CloudMetrics& metrics);
@@ -51,6 +52,13 @@ class Judge {
   template <class SeenFunction>
   void datapoint(std::size_t index, bool conform, SeenFunction seen, bool clear_at_once = false);
   void number(std::size_t index, double value, bool conform);
+  // A number that holds when it is told: against what the behavior is compared with, if there is such a thing yet.
+  void told(std::size_t index, double value);
+  // None: there is no snapshot to judge by, so nothing is judged.
+  [[nodiscard]] std::optional<double> threshold_of(const CompiledBehavior& behavior) const;
+  void keep_for_vote(const CompiledBehavior& behavior, double value);
+  void close_ring(const Ring& ring, std::int64_t outage_pane_last, std::int64_t since);
+  void vote(std::int64_t outage_pane_last, const std::vector<CountedSince>& counted);
   void add_to_ring(const Ring& ring, double value);
   void message_sizes(std::size_t index, const std::map<std::string, fleet::MetricDelta>& metrics);
   void addresses_of(std::size_t index, const std::vector<std::string>& texts);
@@ -58,11 +66,13 @@ class Judge {
   void ports(std::size_t index, const std::vector<std::uint16_t>& ports);
   template <class AddressAt>
   void addresses(std::size_t index, std::size_t count, AddressAt at, bool empty_clears);
+  [[nodiscard]] std::string expected_of(const CompiledBehavior& behavior) const;
   fleet::ViolationEvent event(fleet::ViolationEventType type, const Alarm& alarm) const;
 
   Device& device_;
   const Program& program_;
   const Moment& moment_;
+  CohortBoard& cohorts_;
   std::vector<fleet::ViolationEvent>& out_;
 };
 

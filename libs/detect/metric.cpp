@@ -77,6 +77,10 @@ MetricKind kind_of(fleet::CustomMetricType type) {
 bool is_numeric(Op op) { return op <= Op::greater_than_equals; }
 bool is_upper_bound(Op op) { return op == Op::less_than || op == Op::less_than_equals; }
 
+bool is_comparable(MetricKind kind) {
+  return kind == MetricKind::summed || kind == MetricKind::per_message || kind == MetricKind::state;
+}
+
 bool is_allowed(MetricKind kind, Op op) {
   switch (kind) {
     case MetricKind::summed:

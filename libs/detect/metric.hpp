@@ -70,6 +70,8 @@ MetricKind kind_of(fleet::CustomMetricType type);
 // Whether the operator fits metrics of the kind.
 bool is_allowed(MetricKind kind, fleet::ComparisonOperator op);
 bool is_numeric(fleet::ComparisonOperator op);
+// Whether values of the kind can be compared over devices: statistical and learned criteria fit them.
+bool is_comparable(MetricKind kind);
 // less-than and less-than-equals: a sum that only grows can break them before its time is over.
 bool is_upper_bound(fleet::ComparisonOperator op);
 // Whether the value is as normal, by a numeric operator.

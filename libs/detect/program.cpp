@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "detect/cohorts.hpp"
 #include "detect/validate.hpp"
 
 namespace fleetward::detect {
@@ -17,10 +18,30 @@ std::vector<T> sorted(const std::vector<From>& from) {
   return out;
 }
 
+bool compile_statistical(CompiledBehavior& b, const std::vector<std::string>& cohorts) {
+  if (!is_comparable(b.kind)) return false;
+  const auto name = cohort_of(b.profile->name, *b.source, b.scope.dimension.version);
+  if (!name) return false;
+  const auto at = std::lower_bound(cohorts.begin(), cohorts.end(), *name);
+  if (at == cohorts.end() || *at != *name) return false;
+  const fleet::BehaviorCriteria& c = *b.source->criteria;
+  const auto& names = fleet::statistic_names;
+  b.statistical = true;
+  b.cohort = static_cast<std::uint16_t>(at - cohorts.begin());
+  b.statistic = static_cast<std::uint8_t>(std::find(names.begin(), names.end(), *c.statistic) - names.begin());
+  b.op = *c.comparison_operator;
+  b.datapoints_to_alarm = static_cast<std::uint8_t>(c.datapoints_to_alarm);
+  b.datapoints_to_clear = static_cast<std::uint8_t>(c.datapoints_to_clear);
+  if (b.kind == MetricKind::summed) b.panes = static_cast<std::uint8_t>(*c.duration_seconds / pane_seconds);
+  return true;
+}
+
 // Fills in what the criteria say; false when this engine does not evaluate the behavior.
-bool compile_criteria(CompiledBehavior& b) {
-  if (criteria_kind(*b.source) != CriteriaKind::static_threshold) return false;
+bool compile_criteria(CompiledBehavior& b, const std::vector<std::string>& cohorts) {
   if (b.source->dimension && b.scope.is_whole()) return false;
+  const CriteriaKind kind = criteria_kind(*b.source);
+  if (kind == CriteriaKind::statistical) return compile_statistical(b, cohorts);
+  if (kind != CriteriaKind::static_threshold) return false;
   const fleet::BehaviorCriteria& c = *b.source->criteria;
   if (!c.comparison_operator || !c.value || !is_allowed(b.kind, *c.comparison_operator)) return false;
   using Op = fleet::ComparisonOperator;
@@ -80,6 +101,26 @@ std::uint16_t ring_of(Program& program, const CompiledBehavior& b) {
   return static_cast<std::uint16_t>(program.rings.size() - 1);
 }
 
+void add_vote(Program& program, const CompiledBehavior& b) {
+  const auto known =
+      std::find_if(program.votes.begin(), program.votes.end(), [&](const Vote& v) { return v.cohort == b.cohort; });
+  if (known == program.votes.end()) {
+    program.votes.push_back({b.cohort, b.kind == MetricKind::summed, b.ring, b.panes, 0});
+  }
+}
+
+// The words that hold a pane's value, after all else.
+void place_votes(Program& program, const std::vector<std::string>& cohorts) {
+  for (Vote& vote : program.votes) {
+    program.fingerprint = stable_hash(cohorts[vote.cohort], program.fingerprint);
+    if (vote.is_summed) continue;
+    vote.word = static_cast<std::uint16_t>(program.state_words++);
+    for (CompiledBehavior& b : program.behaviors) {
+      if (b.evaluated && b.statistical && b.cohort == vote.cohort) b.vote_word = vote.word;
+    }
+  }
+}
+
 void place(Program& program, CompiledBehavior& b, std::uint16_t index, std::optional<std::size_t> custom) {
   if (custom) {
     program.on_custom[*custom].push_back(index);
@@ -99,7 +140,8 @@ void place(Program& program, CompiledBehavior& b, std::uint16_t index, std::opti
 
 std::shared_ptr<const Program> compile(const std::vector<std::shared_ptr<const fleet::SecurityProfile>>& profiles,
                                        const report::CustomMetricTable& customs,
-                                       const std::vector<fleet::DimensionVersion>& dimensions) {
+                                       const std::vector<fleet::DimensionVersion>& dimensions,
+                                       const std::vector<std::string>& cohorts) {
   auto program = std::make_shared<Program>();
   program->on_custom.resize(customs.size());
   for (const auto& profile : profiles) {
@@ -124,13 +166,14 @@ std::shared_ptr<const Program> compile(const std::vector<std::shared_ptr<const f
         known = custom.has_value();
         if (custom) b.kind = kind_of(customs[*custom].type);
       }
-      b.evaluated = known && compile_criteria(b);
+      b.evaluated = known && compile_criteria(b, cohorts);
       if (b.evaluated && !b.scope.is_whole()) {
         program->fingerprint = stable_hash(fleet::dimension_key(b.scope.dimension.dimension, b.scope.dimension.version),
                                            program->fingerprint + index);
       }
       if (b.evaluated) place(*program, b, index, custom);
-      else if (behavior.criteria) ++program->not_evaluated;
+      if (b.evaluated && b.statistical) add_vote(*program, b);
+      if (!b.evaluated && behavior.criteria) ++program->not_evaluated;
       program->behaviors.push_back(std::move(b));
     }
   }
@@ -144,6 +187,7 @@ std::shared_ptr<const Program> compile(const std::vector<std::shared_ptr<const f
     // What has its ring depends on the custom metrics too only through behaviors that are gone: keep the layout told.
     program->fingerprint = stable_hash(info(ring.metric).name, program->fingerprint + ring.panes);
   }
+  place_votes(*program, cohorts);
   return program;
 }
 

@@ -36,10 +36,14 @@ struct CompiledBehavior {
   fleet::ComparisonOperator op = fleet::ComparisonOperator::less_than;
   std::uint8_t datapoints_to_alarm = 1;
   std::uint8_t datapoints_to_clear = 1;
-  std::uint8_t panes = 1;  // summed: over how many the sum goes
-  std::uint16_t ring = 0;  // summed: index into Program::rings
-  bool evaluated = false;  // static and whole; the others only have their place
-  bool negated = false;    // not-in-…-set
+  std::uint8_t panes = 1;       // summed: over how many the sum goes
+  std::uint16_t ring = 0;       // summed: index into Program::rings
+  bool evaluated = false;       // what is not only has its place
+  bool statistical = false;     // compared with a statistic of a cohort instead of `threshold`
+  std::uint8_t statistic = 0;   // index into fleet::statistic_names
+  std::uint16_t cohort = 0;     // index into the cohorts in force
+  std::uint16_t vote_word = 0;  // statistical and not summed: where the pane's value stands in the state
+  bool negated = false;         // not-in-…-set
   double threshold = 0;
   std::vector<std::uint16_t> ports;  // sorted
   std::vector<double> numbers;       // sorted
@@ -57,6 +61,15 @@ struct Ring {
   std::vector<std::uint16_t> behaviors;
 };
 
+// What a device adds to a cohort when a pane closes: once, however many behaviors compare with it.
+struct Vote {
+  std::uint16_t cohort = 0;
+  bool is_summed = false;
+  std::uint16_t ring = 0;  // summed: over so many panes of the ring
+  std::uint8_t panes = 1;
+  std::uint16_t word = 0;  // else: a word of state, 0 while the pane has no value
+};
+
 struct Program {
   std::vector<CompiledBehavior> behaviors;  // by profile, then as written
   std::vector<Ring> rings;
@@ -65,15 +78,17 @@ struct Program {
   std::vector<std::uint16_t> on_pane;                 // disconnect-duration
   std::vector<std::vector<std::uint16_t>> on_custom;  // by custom metric
   std::vector<std::uint16_t> report_rings, cloud_rings;
-  std::size_t state_words = 0;    // a word a behavior, then the rings
-  std::size_t not_evaluated = 0;  // statistical, ML, or of a custom metric or dimension that is gone
+  std::vector<Vote> votes;
+  std::size_t state_words = 0;    // a word a behavior, then the rings, then the votes
+  std::size_t not_evaluated = 0;  // ML, of a custom metric or dimension that is gone, of a cohort too many
   std::uint64_t fingerprint = 0;  // of the profile versions: state of another program does not fit
 };
 
-// The part of a manifest that applies to one kind of device. `dimensions` are the manifest's.
+// The part of a manifest that applies to one kind of device. `dimensions` and `cohorts` (sorted) are the manifest's.
 std::shared_ptr<const Program> compile(const std::vector<std::shared_ptr<const fleet::SecurityProfile>>& profiles,
                                        const report::CustomMetricTable& customs,
-                                       const std::vector<fleet::DimensionVersion>& dimensions = {});
+                                       const std::vector<fleet::DimensionVersion>& dimensions = {},
+                                       const std::vector<std::string>& cohorts = {});
 
 // Whether state and alarm of the one go on under the other: same metric, dimension (by version) and criteria.
 bool is_same_rule(const CompiledBehavior& a, const CompiledBehavior& b);

@@ -139,8 +139,8 @@ void checkpoint(PartitionEngine& engine, Table& table) {
   table[PartitionEngine::partition_key(7)] = engine.partition_record();
 }
 
-std::unique_ptr<PartitionEngine> restored(const Table& table, const Rules& rules) {
-  auto engine = std::make_unique<PartitionEngine>(7, rules);
+std::unique_ptr<PartitionEngine> restored(const Table& table, const World& world) {
+  auto engine = std::make_unique<PartitionEngine>(7, world.rules(), world.snapshots());
   const Status own = engine->restore_partition(table.at(PartitionEngine::partition_key(7)));
   EXPECT_TRUE(own.ok()) << own.error().message;
   for (auto at = table.rbegin(); at != table.rend(); ++at) {  // in another order than the devices came
@@ -167,7 +167,7 @@ TEST_P(Restore, GivesTheSameRestAtAnyPoint) {
   EXPECT_EQ(world.engine().counters().records(), world.log().size());
 
   std::mt19937 random(GetParam() * 7919);
-  auto engine = std::make_unique<PartitionEngine>(7, world.rules());
+  auto engine = std::make_unique<PartitionEngine>(7, world.rules(), world.snapshots());
   Table table;
   std::vector<fleet::ViolationEvent> out;
   int restores = 0;
@@ -176,7 +176,7 @@ TEST_P(Restore, GivesTheSameRestAtAnyPoint) {
     if (random() % 3 == 0) checkpoint(*engine, table);
     if (random() % 11 == 0) {
       checkpoint(*engine, table);
-      engine = restored(table, world.rules());
+      engine = restored(table, world);
       ++restores;
     }
   }
@@ -203,12 +203,12 @@ TEST(RestoreErrors, AreToldAndTakeNothing) {
   checkpoint(world.engine(), table);
   const std::string own = table.at("partition/7");
   Rules none;
-  PartitionEngine early(7, none);
+  PartitionEngine early(7, none, world.snapshots());
   EXPECT_EQ(early.restore_partition(own).error().code, ErrorCode::failed_precondition);
   EXPECT_EQ(early.next_offset(), 0);
   EXPECT_EQ(early.restore_partition("{}").error().code, ErrorCode::corrupted);
 
-  PartitionEngine engine(7, world.rules());
+  PartitionEngine engine(7, world.rules(), world.snapshots());
   ASSERT_TRUE(engine.restore_partition(own).ok());
   const std::string device = table.at("v1");
   for (std::size_t n = 0; n < device.size(); ++n) {

@@ -45,7 +45,7 @@ class World {
  public:
   static constexpr std::int64_t start_ms = 1'700'000'100'000;  // a multiple of 300 s
 
-  World() : engine_(7, rules_) { add("begin", "", json::dump(to_json(fleet::Begin{"b1", "e"}))); }
+  World() : engine_(7, rules_, snapshots_) { add("begin", "", json::dump(to_json(fleet::Begin{"b1", "e"}))); }
 
   World& at(std::int64_t seconds) {
     // Ticks as a live owner appends them, so that the time between is observed.
@@ -126,6 +126,15 @@ class World {
       throw std::runtime_error(status.error().message);
     add("mark", "", json::dump(to_json(fleet::Mark{"b1", manifest_.number})));
   }
+  // A snapshot of a cohort as the role cohorts gives it, and the mark by which it applies.
+  void hold(const fleet::CohortSnapshot& snapshot) {
+    const std::string key = fleet::cohort_snapshot_key(snapshot.cohort, snapshot.number);
+    if (const Status status = snapshots_.add(key, event_text(to_json(snapshot), key)); !status)
+      throw std::runtime_error(status.error().message);
+  }
+  void cohort_mark(std::vector<fleet::CohortMark::Snapshot> snapshots, const std::string& begin_id = "b1") {
+    add("cohorts", "", json::dump(to_json(fleet::CohortMark{begin_id, std::move(snapshots)})));
+  }
   void thing(const std::string& name, std::vector<std::string> groups, std::string id = "id-1", bool deleted = false) {
     fleet::RegistryFact fact{name, std::move(id), ++fact_versions_[name], deleted, "camera", "1.0", std::move(groups)};
     add("registry", name, event_text(to_json(fact), name));
@@ -164,10 +173,12 @@ class World {
   [[nodiscard]] const std::vector<LogRecord>& log() const { return log_; }
   [[nodiscard]] const std::vector<fleet::ViolationEvent>& out() const { return out_; }
   [[nodiscard]] const Rules& rules() const { return rules_; }
+  [[nodiscard]] const Snapshots& snapshots() const { return snapshots_; }
   PartitionEngine& engine() { return engine_; }
 
  private:
   Rules rules_;
+  Snapshots snapshots_;
   PartitionEngine engine_;
   std::int64_t now_ms_ = start_ms;
   std::vector<LogRecord> log_;

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <set>
 
 #include "core/text.hpp"
 #include "detect/metric.hpp"
+#include "fleet/cohort.hpp"
 #include "report/ip_address.hpp"
 
 namespace fleetward::detect {
@@ -15,8 +15,7 @@ namespace {
 
 using fleet::MetricValue;
 
-constexpr std::array<std::string_view, 12> statistics = {"p0",  "p0.1", "p0.01", "p1",     "p10",  "p50",
-                                                         "p90", "p99",  "p99.9", "p99.99", "p100", "Average"};
+constexpr auto& statistics = fleet::statistic_names;
 
 std::string_view member_of(const MetricValue& v) {
   if (v.count) return "count";
@@ -119,7 +118,7 @@ class Check {
   }
 
   void statistical(MetricKind kind, const fleet::BehaviorCriteria& c) {
-    if (kind != MetricKind::summed && kind != MetricKind::per_message && kind != MetricKind::state) {
+    if (!is_comparable(kind)) {
       problem(fmt::format("statisticalThreshold is not allowed for metric {}", metric()));
     }
     if (c.value) problem("value and statisticalThreshold exclude each other");
@@ -134,7 +133,7 @@ class Check {
   }
 
   void machine_learning(MetricKind kind, const fleet::BehaviorCriteria& c) {
-    if (kind != MetricKind::summed && kind != MetricKind::per_message && kind != MetricKind::state) {
+    if (!is_comparable(kind)) {
       problem(fmt::format("mlDetectionConfig is not allowed for metric {}", metric()));
     }
     if (c.value || c.comparison_operator || c.statistic) {

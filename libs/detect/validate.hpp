@@ -12,8 +12,8 @@ namespace fleetward::detect {
 
 constexpr std::size_t value_elements_per_profile_max = 1000;
 
-// What kind of criterion a behavior has. Only static ones are evaluated by this engine; others that were stored once
-// are counted as not evaluated, and never raise.
+// What kind of criterion a behavior has. Learned ones are not evaluated by this engine yet; what was stored once is
+// counted as not evaluated, and never raises.
 enum class CriteriaKind { none, static_threshold, statistical, machine_learning };
 CriteriaKind criteria_kind(const fleet::Behavior& behavior);
 

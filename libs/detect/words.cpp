@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "core/text.hpp"
 #include "core/time.hpp"
 #include "detect/metric.hpp"
@@ -67,6 +69,20 @@ std::string describe_expected(const fleet::Behavior& b) {
   if (!b.criteria->comparison_operator || !b.criteria->value) return out + " of any value";
   out += fmt::format(" {} {}{}{}", operator_words(*b.criteria->comparison_operator), to_human(*b.criteria->value),
                      unit_words(known), duration_words(b, known));
+  if (b.criteria->datapoints_to_alarm > 1) {
+    out += fmt::format(", {} datapoints in a row", b.criteria->datapoints_to_alarm);
+  }
+  return out;
+}
+
+std::string describe_expected(const fleet::Behavior& b, double threshold, const fleet::CohortSnapshot& snapshot) {
+  const MetricInfo* known = find_metric(b.metric);
+  // What is counted is whole; the sketch's edges of other numbers have more digits than they mean.
+  const std::string value =
+      known != nullptr ? fmt::format("{:.0f}", std::floor(threshold)) : fmt::format("{:.6g}", threshold);
+  std::string out = fmt::format("{}, {}{}", describe_expected(b), value, unit_words(known));
+  out += duration_words(b, known);
+  out += fmt::format(", of {} devices (snapshot {})", snapshot.devices, snapshot.number);
   if (b.criteria->datapoints_to_alarm > 1) {
     out += fmt::format(", {} datapoints in a row", b.criteria->datapoints_to_alarm);
   }

@@ -34,6 +34,8 @@ constexpr std::string_view governor = "io.fleetward.governor.v1";
 constexpr std::string_view profile = "io.fleetward.profile.v1";
 constexpr std::string_view dimension = "io.fleetward.dimension.v1";
 constexpr std::string_view manifest = "io.fleetward.manifest.v1";
+constexpr std::string_view cohort_sample = "io.fleetward.cohort-sample.v1";
+constexpr std::string_view cohort_snapshot = "io.fleetward.cohort-snapshot.v1";
 constexpr std::string_view dead_letter = "io.fleetward.dead-letter.v1";
 constexpr std::string_view registry = "io.fleetward.registry.v1";
 }  // namespace event_type

@@ -8,8 +8,8 @@
 namespace fleetward::fleet {
 namespace {
 
-constexpr std::array<std::string_view, 8> kind_names = {"report", "cloud-metrics", "registry", "verdict",
-                                                        "begin",  "tick",          "mark",     "counting"};
+constexpr std::array<std::string_view, 9> kind_names = {"report", "cloud-metrics", "registry", "verdict", "begin",
+                                                        "tick",   "mark",          "counting", "cohorts"};
 constexpr std::int64_t any_max = std::numeric_limits<std::int64_t>::max();
 constexpr std::size_t metrics_max = 64;  // of a delta
 
@@ -165,6 +165,40 @@ Result<Tick> tick_from_json(const json::Value& value) {
 Result<Mark> mark_from_json(const json::Value& value) {
   json::Reader r(value, "mark");
   Mark m{r.text("beginId", 1, 64), r.integer("manifest", 0, any_max)};
+  if (const Status status = r.finish(); !status) return status.error();
+  return m;
+}
+
+json::Value to_json(const std::vector<CohortMark::Snapshot>& snapshots) {
+  json::Value out = json::Value::array();
+  for (const CohortMark::Snapshot& s : snapshots) out.push_back({{"cohort", s.cohort}, {"number", s.number}});
+  return out;
+}
+
+std::vector<CohortMark::Snapshot> read_cohort_snapshots(json::Reader& reader, std::string_view key,
+                                                        const json::Value& list) {
+  std::vector<CohortMark::Snapshot> out;
+  if (!list.is_array() || list.size() > cohorts_max) {
+    reader.problem(key, fmt::format("is not a list of at most {}", cohorts_max));
+    return out;
+  }
+  for (const json::Value& item : list) {
+    json::Reader r(item, std::string(key));
+    out.push_back({r.text("cohort", 1, cohort_bytes_max), r.integer("number", 0, any_max)});
+    if (const Status status = r.finish(); !status) reader.problem(key, status.error().message);
+  }
+  return out;
+}
+
+json::Value to_json(const CohortMark& m) { return {{"beginId", m.begin_id}, {"snapshots", to_json(m.snapshots)}}; }
+
+Result<CohortMark> cohort_mark_from_json(const json::Value& value) {
+  json::Reader r(value, "cohorts");
+  CohortMark m;
+  m.begin_id = r.text("beginId", 1, 64);
+  if (const json::Value* list = r.required("snapshots"); list != nullptr) {
+    m.snapshots = read_cohort_snapshots(r, "snapshots", *list);
+  }
   if (const Status status = r.finish(); !status) return status.error();
   return m;
 }

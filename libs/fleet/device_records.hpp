@@ -10,11 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "fleet/cohort.hpp"
 #include "fleet/dimension.hpp"
 
 namespace fleetward::fleet {
 
-enum class RecordKind { report, cloud_metrics, registry, verdict, begin, tick, mark, counting };
+enum class RecordKind { report, cloud_metrics, registry, verdict, begin, tick, mark, counting, cohorts };
 std::string_view to_string(RecordKind kind);
 std::optional<RecordKind> parse_record_kind(std::string_view text);
 
@@ -99,6 +100,23 @@ struct Mark {
   std::int64_t manifest = 0;
   friend bool operator==(const Mark&, const Mark&) = default;
 };
+// "These snapshots of cohorts apply from here."
+struct CohortMark {
+  struct Snapshot {
+    std::string cohort;
+    std::int64_t number = 0;
+    friend bool operator==(const Snapshot&, const Snapshot&) = default;
+  };
+  std::string begin_id;
+  std::vector<Snapshot> snapshots;
+  friend bool operator==(const CohortMark&, const CohortMark&) = default;
+};
+// [{cohort, number}]; at most cohorts_max, else a problem of the reader.
+json::Value to_json(const std::vector<CohortMark::Snapshot>& snapshots);
+std::vector<CohortMark::Snapshot> read_cohort_snapshots(json::Reader& reader, std::string_view key,
+                                                        const json::Value& list);
+json::Value to_json(const CohortMark& mark);
+Result<CohortMark> cohort_mark_from_json(const json::Value& value);
 json::Value to_json(const Begin& begin);
 json::Value to_json(const Tick& tick);
 json::Value to_json(const Mark& mark);

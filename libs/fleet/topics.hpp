@@ -8,6 +8,8 @@ namespace fleetward::fleet {
 namespace topic {
 constexpr std::string_view devices = "fleetward.devices";                // key: thing
 constexpr std::string_view rules = "fleetward.rules";                    // key: (profile|dimension)/NAME@V, manifest/N
+constexpr std::string_view cohort_samples = "fleetward.cohort-samples";  // key: cohort
+constexpr std::string_view cohorts = "fleetward.cohorts";                // key: COHORT@N
 constexpr std::string_view detector_state = "fleetward.detector-state";  // key: thing, or partition/P
 constexpr std::string_view violations = "fleetward.violations";          // key: thing
 constexpr std::string_view actions = "fleetward.actions";                // key: thing
@@ -29,6 +31,7 @@ struct TopicInfo {
 
 inline constexpr TopicInfo all_topics[] = {
     {topic::devices, false, true, 14},       {topic::rules, true, false, 0},
+    {topic::cohort_samples, false, true, 1}, {topic::cohorts, true, false, 0},
     {topic::detector_state, true, true, 0},  {topic::violations, false, true, 30},
     {topic::actions, false, true, 90},       {topic::access, true, false, 0},
     {topic::certificates, true, false, 0},   {topic::gateways, true, false, 0},

@@ -12,6 +12,7 @@
 #include "fleet/device_records.hpp"
 #include "fleet/gateway_events.hpp"
 #include "fleet/incident.hpp"
+#include "fleet/refused_record.hpp"
 #include "fleet/violation.hpp"
 
 namespace fleetward::api {
@@ -174,6 +175,8 @@ std::multimap<std::string, Value> samples() {
   enforcement.id = "e1";
   enforcement.gateway = "gateway-1";
   enforcement.time = now;
+  const fleet::RefusedRecord refused{"r1", "gateway-1", "fleetward.access", "cam-1", 0, 7,
+                                     "3", "unsigned", "00", "", now};
   fleet::EnforcementEvent cut = enforcement;
   cut.kind = fleet::EnforcementKind::session_cut;
   cut.level = fleet::HoldLevel::revoke;
@@ -207,6 +210,8 @@ std::multimap<std::string, Value> samples() {
   fleet::CloudMetrics narrow = cloud;
   narrow.dimensions = {{{"bulk", 2}, true, cloud.metrics, {"192.0.2.1"}}, {{"bulk", 2}, false, cloud.metrics, {}}};
   fleet::RegistryFact fact{"cam-1", "id", 4, false, "cam", "1.2", {"cams"}};
+  fleet::CohortSnapshot snapshot{"p/aws:num-disconnects/300", 7, 120, 3, 0.0078125, {{3, 7}, {4, 6}}, {}};
+  snapshot.statistics[5] = {1.5, 1.75};
   const fleet::CloudEvent event{"i", "/fleetward/pki",    std::string(fleet::event_type::certificate), digest,
                                 now, to_json(certificate)};
   return {{"violation", to_json(violation)},
@@ -220,6 +225,7 @@ std::multimap<std::string, Value> samples() {
           {"dead-letter", to_json(letter)},
           {"enforcement", to_json(enforcement)},
           {"enforcement", to_json(cut)},
+          {"refused-record", to_json(refused)},
           {"action", to_json(step)},
           {"incident", to_json(incident)},
           {"incident", to_json(braked)},
@@ -233,6 +239,9 @@ std::multimap<std::string, Value> samples() {
           {"cloud-metrics", to_json(cloud)},
           {"cloud-metrics", to_json(narrow)},
           {"counting", to_json(fleet::Counting{"gateway-1", 5, 7, {{"bulk", 2}}})},
+          {"cohorts", to_json(fleet::CohortMark{"b", {{"p/aws:num-disconnects/300", 7}}})},
+          {"cohort-sample", to_json(fleet::CohortSample{"p/aws:num-disconnects/300", 3, 7, "bytes"})},
+          {"cohort-snapshot", to_json(snapshot)},
           {"begin", to_json(fleet::Begin{"b", "1"})},
           {"tick", to_json(fleet::Tick{"b"})},
           {"mark", to_json(fleet::Mark{"b", 7})},

@@ -34,6 +34,9 @@ struct Detector::State {
         follower(b, sch, std::string(fleet::topic::rules), std::string(fleet::header::version),
                  {[this](const bus::Record& record) { take_rule(record); }, [this] { wake(); }, nullptr,
                   [this] { wake(); }}),
+        cohorts(b, sch, std::string(fleet::topic::cohorts), std::string(fleet::header::version),
+                {[this](const bus::Record& record) { take_snapshot(record); }, [this] { wake(); }, nullptr,
+                 [this] { wake(); }}),
         gateways(b, sch, std::string(fleet::topic::gateways), std::string(fleet::header::version),
                  {[this](const bus::Record& record) { take_gateway(record); }, nullptr, nullptr, nullptr}),
         voice(b, sch, m),
@@ -50,6 +53,13 @@ struct Detector::State {
     if (const Status added = rules.add(record.key, *record.value); !added) {
       metrics.counter("fleetward_detector_rules_refused_total", "Records of topic rules that could not be read").add();
       log::error("rule_refused", {{"key", record.key}, {"error", added.error().message}});
+    }
+  }
+  void take_snapshot(const bus::Record& record) {
+    if (const Status added = snapshots.add(record.key, record.value); !added) {
+      metrics.counter("fleetward_detector_snapshots_refused_total", "Records of topic cohorts that could not be read")
+          .add();
+      log::error("snapshot_refused", {{"key", record.key}, {"error", added.error().message}});
     }
   }
   void wake() {
@@ -89,7 +99,7 @@ struct Detector::State {
         p.why_not_ready = "it is paused: state_bytes_max is reached";
         continue;
       }
-      auto engine = co_await restore(bus, scheduler, settings.group, number, p.start_offset, rules);
+      auto engine = co_await restore(bus, scheduler, settings.group, number, p.start_offset, rules, snapshots);
       if (!engine) {
         p.why_not_ready = engine.error().message;
         const bool retryable =
@@ -101,6 +111,7 @@ struct Detector::State {
       p.phase = OwnedPartition::Phase::running;
       p.begin_id = random.hex(16);
       p.marked = 0;
+      p.marked_cohorts.clear();
       consumer->seek(number, p.start_offset);
       consumer->resume(number);
       p.last_read = scheduler.steady_now();
@@ -139,10 +150,10 @@ struct Detector::State {
   void apply_queued(OwnedPartition& p) {
     std::vector<fleet::ViolationEvent> events;
     p.why_not_ready.clear();
-    while (!p.queue.empty() && !publisher.is_full()) {
+    while (!p.queue.empty() && !publisher.is_full() && !p.engine->samples_are_full()) {
       const detect::InputRecord in = to_input(p.queue.front());
       if (!p.engine->can_apply(in)) {
-        p.why_not_ready = "it waits for the rules that a mark names";
+        p.why_not_ready = "it waits for what a mark names: rules, or snapshots of cohorts";
         break;
       }
       // What a seek or a rebalance brings again was applied.
@@ -185,7 +196,7 @@ struct Detector::State {
       fault::crash_here("detector.before_commit");
       const Result<std::vector<bus::Position>> committed = co_await c.unit->commit();
       if (committed) {
-        c.owned->unsaved.clear();
+        checkpoint_is_durable(*c.owned);
         c.owned->saved_offset = c.offset;
         checkpoints_saved.add();
         continue;
@@ -241,7 +252,7 @@ struct Detector::State {
     co_await restore_waiting();
     if (leases.lapse(scheduler.now())) note_gateways_changed();
     for (auto& [number, p] : partitions) {
-      if (p->phase == OwnedPartition::Phase::running) voice.speak(*p, rules.newest_held());
+      if (p->phase == OwnedPartition::Phase::running) voice.speak(*p, rules.newest_held(), snapshots);
     }
     co_await save_when_due();
     show();
@@ -312,9 +323,10 @@ struct Detector::State {
     gauge("fleetward_detector_other_dimension_counts",
           "Counts of gateways under a version of a dimension that was not in force, so that they were not judged",
           static_cast<double>(other_dimension_counts));
-    gauge("fleetward_detector_behaviors_not_evaluated",
-          "Behaviors in force that are stored but not evaluated: statistical, machine learning, of what is gone",
-          static_cast<double>(not_evaluated));
+    gauge(
+        "fleetward_detector_behaviors_not_evaluated",
+        "Behaviors in force that are stored but not evaluated: machine learning, of what is gone, of a cohort too many",
+        static_cast<double>(not_evaluated));
     gauge("fleetward_detector_partitions", "Partitions owned", static_cast<double>(partitions.size()));
     const std::lock_guard lock(ready_mutex);
     why_not_ready = std::move(not_ready);
@@ -327,9 +339,11 @@ struct Detector::State {
   crypto::Random& random;
   async::Scope scope;
   detect::Rules rules;
+  detect::Snapshots snapshots;
   ViolationPublisher publisher;
   std::unique_ptr<bus::Consumer> consumer;
   bus::TableFollower follower;  // of the rules
+  bus::TableFollower cohorts;   // of their snapshots
   bus::TableFollower gateways;
   GatewayLeases leases;
   OwnerVoice voice;
@@ -367,6 +381,7 @@ Status Detector::start() {
   if (!consumer) return consumer.error().with_context("detector");
   state_->consumer = std::move(*consumer);
   state_->scope.spawn("rules", state_->follower.run(state_->scope));
+  state_->scope.spawn("cohorts", state_->cohorts.run(state_->scope));
   state_->scope.spawn("gateways", state_->gateways.run(state_->scope));
   state_->scope.spawn("detect", state_->run());
   return {};
@@ -376,6 +391,7 @@ void Detector::stop(Millis limit) {
   state_->scope.request_stop();
   state_->scheduler.post([state = state_] {
     state->follower.wake();
+    state->cohorts.wake();
     state->gateways.wake();
     state->wake();
   });

@@ -15,9 +15,11 @@ class OwnerVoice {
   OwnerVoice(bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry& metrics);
 
   // Says what is due of a running partition; `newest_held` is the highest manifest whose rules are here.
-  void speak(OwnedPartition& p, std::int64_t newest_held);
+  void speak(OwnedPartition& p, std::int64_t newest_held, const detect::Snapshots& snapshots);
 
  private:
+  [[nodiscard]] static fleet::CohortMark newer_snapshots(OwnedPartition& p, const detect::Snapshots& snapshots,
+                                                         bool may_repeat);
   void append(fleet::RecordKind kind, std::int32_t partition, const json::Value& value);
 
   bus::Bus& bus_;

@@ -4,6 +4,7 @@
 
 #include "core/text.hpp"
 #include "fleet/topics.hpp"
+#include "services/detector/records.hpp"
 
 namespace fleetward::detector {
 namespace {
@@ -29,8 +30,9 @@ async::Task<Result<Table>> read_table(bus::Bus& bus, async::Scheduler& scheduler
 }
 
 Result<std::unique_ptr<detect::PartitionEngine>> build(const Table& table, std::int32_t partition,
-                                                       std::int64_t start_offset, const detect::Rules& rules) {
-  auto engine = std::make_unique<detect::PartitionEngine>(partition, rules);
+                                                       std::int64_t start_offset, const detect::Rules& rules,
+                                                       const detect::Snapshots& snapshots) {
+  auto engine = std::make_unique<detect::PartitionEngine>(partition, rules, snapshots);
   const std::string own_key = detect::PartitionEngine::partition_key(partition);
   if (const auto own = table.find(own_key); own != table.end()) {
     if (const Status status = engine->restore_partition(own->second); !status) return status.error();
@@ -53,7 +55,8 @@ Result<std::unique_ptr<detect::PartitionEngine>> build(const Table& table, std::
 async::Task<Result<std::unique_ptr<detect::PartitionEngine>>> restore(bus::Bus& bus, async::Scheduler& scheduler,
                                                                       std::string group, std::int32_t partition,
                                                                       std::int64_t start_offset,
-                                                                      const detect::Rules& rules) {
+                                                                      const detect::Rules& rules,
+                                                                      const detect::Snapshots& snapshots) {
   const Result<std::vector<bus::Position>> committed =
       co_await bus.committed(scheduler, group, std::string(fleet::topic::devices));
   if (!committed) co_return committed.error();
@@ -62,9 +65,9 @@ async::Task<Result<std::unique_ptr<detect::PartitionEngine>>> restore(bus::Bus& 
   Result<Table> table = co_await read_table(bus, scheduler, partition);
   if (!table) co_return table.error();
   if (!has_commit && table->empty()) {  // the first owner ever
-    co_return std::make_unique<detect::PartitionEngine>(partition, rules);
+    co_return std::make_unique<detect::PartitionEngine>(partition, rules, snapshots);
   }
-  co_return build(*table, partition, start_offset, rules);
+  co_return build(*table, partition, start_offset, rules, snapshots);
 }
 
 void put_checkpoint(OwnedPartition& owned, bus::UnitOfWork& unit) {
@@ -80,12 +83,19 @@ void put_checkpoint(OwnedPartition& owned, bus::UnitOfWork& unit) {
     unit.append({topic, key, value, {}, owned.partition});
     owned.unsaved.push_back({key, std::move(value)});
   }
+  for (fleet::CohortSample& sample : owned.engine->take_samples()) owned.unsaved_samples.push_back(std::move(sample));
+  for (const fleet::CohortSample& sample : owned.unsaved_samples) unit.append(sample_record(sample));
   unit.append({topic,
                detect::PartitionEngine::partition_key(owned.partition),
                owned.engine->partition_record(),
                {},
                owned.partition});
   unit.set_offset(owned.partition, owned.engine->next_offset());
+}
+
+void checkpoint_is_durable(OwnedPartition& owned) {
+  owned.unsaved.clear();
+  owned.unsaved_samples.clear();
 }
 
 }  // namespace fleetward::detector

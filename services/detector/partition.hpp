@@ -26,11 +26,13 @@ struct OwnedPartition {
   std::deque<bus::Record> queue;
   bool paused = false;
   std::vector<detect::StateChange> unsaved;  // taken from the engine, not committed: a failed try
-  std::string begin_id;                      // of this ownership
-  std::int64_t marked = 0;                   // the newest manifest that we have marked
-  std::chrono::nanoseconds last_read{0};     // when the last record was applied; steady
-  bool gateways_changed = false;             // a gateway stopped or returned, and no tick has said when
-  std::chrono::nanoseconds spoke_at{0};      // when we last said something as owner; steady
+  std::vector<fleet::CohortSample> unsaved_samples;
+  std::string begin_id;                                // of this ownership
+  std::int64_t marked = 0;                             // the newest manifest that we have marked
+  std::map<std::string, std::int64_t> marked_cohorts;  // the newest snapshots, of cohorts in force
+  std::chrono::nanoseconds last_read{0};               // when the last record was applied; steady
+  bool gateways_changed = false;                       // a gateway stopped or returned, and no tick has said when
+  std::chrono::nanoseconds spoke_at{0};                // when we last said something as owner; steady
 };
 
 // Reads the sibling partition of detector-state whole and makes the engine as it was at the checkpoint.
@@ -40,10 +42,12 @@ struct OwnedPartition {
 async::Task<Result<std::unique_ptr<detect::PartitionEngine>>> restore(bus::Bus& bus, async::Scheduler& scheduler,
                                                                       std::string group, std::int32_t partition,
                                                                       std::int64_t start_offset,
-                                                                      const detect::Rules& rules);
+                                                                      const detect::Rules& rules,
+                                                                      const detect::Snapshots& snapshots);
 
-// Everything that a checkpoint of the partition holds, into `unit`. The changes stay in `unsaved` until the caller has
-// seen the commit succeed and clears them.
+// Everything that a checkpoint of the partition holds, into `unit`: states, samples of cohorts, the offset. What was
+// taken from the engine stays here until the caller has seen the commit succeed, and says so.
 void put_checkpoint(OwnedPartition& owned, bus::UnitOfWork& unit);
+void checkpoint_is_durable(OwnedPartition& owned);
 
 }  // namespace fleetward::detector

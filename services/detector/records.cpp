@@ -58,6 +58,17 @@ bus::OutRecord to_record(const fleet::ViolationEvent& event) {
           std::nullopt};
 }
 
+bus::OutRecord sample_record(const fleet::CohortSample& sample) {
+  const std::string id = fmt::format("{}@{}/{}", sample.cohort, sample.pane, sample.partition);
+  const Instant pane_end = instant_from_ms((sample.pane + 1) * detect::pane_seconds * 1000);
+  return {std::string(fleet::topic::cohort_samples),
+          sample.cohort,
+          fleet::to_json_text({id, "/fleetward/detector", std::string(fleet::event_type::cohort_sample), sample.cohort,
+                               pane_end, to_json(sample)}),
+          {{std::string(fleet::header::content_type), "application/cloudevents+json"}},
+          std::nullopt};
+}
+
 bus::OutRecord owner_record(fleet::RecordKind kind, std::int32_t partition, const json::Value& value, Instant now) {
   return {std::string(fleet::topic::devices),
           "",

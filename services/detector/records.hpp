@@ -14,6 +14,9 @@ detect::InputRecord to_input(const bus::Record& record);
 std::string violation_text(const fleet::ViolationEvent& event);
 bus::OutRecord to_record(const fleet::ViolationEvent& event);
 
+// Its id names cohort, partition and pane: a repeat is told apart by it.
+bus::OutRecord sample_record(const fleet::CohortSample& sample);
+
 // What the owner of a partition says on topic devices. `now` is its own clock.
 bus::OutRecord owner_record(fleet::RecordKind kind, std::int32_t partition, const json::Value& value, Instant now);
 

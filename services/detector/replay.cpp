@@ -37,13 +37,14 @@ async::Task<Status> read_topic(bus::Bus& bus, async::Scheduler& scheduler, std::
 
 struct Replay {
   detect::Rules rules;
+  detect::Snapshots snapshots;
   std::map<std::int32_t, detect::PartitionEngine> engines;
   Texts texts;
 
   Status take_rule(const bus::Record& record) { return record.value ? rules.add(record.key, *record.value) : Status(); }
 
   Status take_record(const bus::Record& record) {
-    const auto [at, first] = engines.try_emplace(record.partition, record.partition, rules);
+    const auto [at, first] = engines.try_emplace(record.partition, record.partition, rules, snapshots);
     if (first && record.offset != 0) {
       return Error(ErrorCode::failed_precondition,
                    fmt::format("partition {} begins at offset {}: its beginning is no longer kept, so what came of it "
@@ -52,9 +53,11 @@ struct Replay {
     }
     const detect::InputRecord in = to_input(record);
     if (!at->second.can_apply(in)) {
-      return Error(ErrorCode::failed_precondition,
-                   fmt::format("the mark at offset {} of partition {} names rules that are not in the file",
-                               record.offset, record.partition));
+      return Error(
+          ErrorCode::failed_precondition,
+          fmt::format(
+              "the mark at offset {} of partition {} names rules or snapshots of cohorts that are not in the file",
+              record.offset, record.partition));
     }
     std::vector<fleet::ViolationEvent> events;
     at->second.apply(in, events);
@@ -67,6 +70,10 @@ struct Replay {
     const Status read_rules = co_await read_topic(bus, scheduler, std::string(fleet::topic::rules),
                                                   [this](const bus::Record& r) { return take_rule(r); });
     if (!read_rules) co_return read_rules.error().with_context("rules");
+    const Status read_cohorts =
+        co_await read_topic(bus, scheduler, std::string(fleet::topic::cohorts),
+                            [this](const bus::Record& r) { return snapshots.add(r.key, r.value); });
+    if (!read_cohorts) co_return read_cohorts.error().with_context("cohorts");
     const Status read_devices = co_await read_topic(bus, scheduler, std::string(fleet::topic::devices),
                                                     [this](const bus::Record& r) { return take_record(r); });
     co_return read_devices;

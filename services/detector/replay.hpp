@@ -17,8 +17,8 @@ struct TextById {
 };
 
 // What the engine gives for the records of topic devices, in order of id.
-// failed_precondition: the log does not begin at its beginning any more, or a mark names rules that are not in the
-// file.
+// failed_precondition: the log does not begin at its beginning any more, or a mark names rules or snapshots of cohorts
+// that are not in the file.
 Result<std::vector<TextById>> replay(const std::string& bus_path);
 
 // What stands on topic violations, each id once, in order of id: to compare with. With an error when one id has two

@@ -43,7 +43,7 @@ void speak(World& world, int n) {
 }
 
 void check_restoring(World& world) {
-  detect::PartitionEngine again(7, world.rules());
+  detect::PartitionEngine again(7, world.rules(), world.snapshots());
   const auto changes = world.engine().take_changes();
   expect(again.restore_partition(world.engine().partition_record()).ok(), "the partition is restored");
   for (const auto& change : changes) {

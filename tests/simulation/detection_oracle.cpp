@@ -9,7 +9,7 @@ namespace fleetward::simulation {
 DetectionOracle::DetectionOracle(Universe& universe, std::int32_t partitions) : universe_(universe) {
   for (std::int32_t p = 0; p < partitions; ++p) {
     Partition partition;
-    partition.engine = std::make_unique<detect::PartitionEngine>(p, rules_);
+    partition.engine = std::make_unique<detect::PartitionEngine>(p, rules_, snapshots_);
     partition.own_record[0] = "";
     partitions_.push_back(std::move(partition));
   }
@@ -19,6 +19,10 @@ void DetectionOracle::on_write(const Written& written) {
   for (const bus::Record& r : written.records) {
     if (r.topic == fleet::topic::rules && r.value) {
       if (const Status added = rules_.add(r.key, *r.value); !added) universe_.fail("a rule is unreadable: " + r.key);
+      for (Partition& p : partitions_) catch_up(p);
+    } else if (r.topic == fleet::topic::cohorts) {
+      if (const Status added = snapshots_.add(r.key, r.value); !added)
+        universe_.fail("a snapshot is unreadable: " + r.key);
       for (Partition& p : partitions_) catch_up(p);
     } else if (r.topic == fleet::topic::devices) {
       take_device_record(r);

@@ -69,6 +69,7 @@ class DetectionOracle {
 
   Universe& universe_;
   detect::Rules rules_;
+  detect::Snapshots snapshots_;
   std::vector<Partition> partitions_;
   std::map<std::string, std::string> due_;  // text by event id
   std::size_t checkpoints_ = 0;
