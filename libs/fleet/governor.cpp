@@ -5,7 +5,8 @@
 namespace fleetward::fleet {
 namespace {
 
-constexpr std::array<std::string_view, 5> kind_names = {"stop_switch", "stop_file", "brake", "cap", "canary"};
+constexpr std::array<std::string_view, 6> kind_names = {"stop_switch", "stop_file", "brake",
+                                                        "cap",         "canary",    "forged_record"};
 constexpr std::array<std::string_view, 3> step_names = {"raised", "ended", "reset"};
 
 template <class T, std::size_t N>

@@ -13,11 +13,12 @@ namespace fleetward::fleet {
 constexpr std::string_view governor_key = "governor";
 
 enum class GovernorKind {
-  stop_switch,  // a person's, in the store
-  stop_file,    // a person's, beside the responder
-  brake,        // subject: the behavior that too many things fell to
-  cap,          // subject: the group whose hour or day is used up
-  canary,       // subject: the rule whose first action failed, and that a person lets try again
+  stop_switch,    // a person's, in the store
+  stop_file,      // a person's, beside the responder
+  brake,          // subject: the behavior that too many things fell to
+  cap,            // subject: the group whose hour or day is used up
+  canary,         // subject: the rule whose first action failed, and that a person lets try again
+  forged_record,  // subject: the topic that somebody else writes to; holds nothing back, is for people to know
 };
 std::string_view to_string(GovernorKind kind);
 Result<GovernorKind> parse_governor_kind(std::string_view text);

@@ -11,6 +11,10 @@ using fleet::GovernorCondition;
 using fleet::GovernorKind;
 
 constexpr std::size_t shown_max = 300;
+constexpr std::string_view held_back_meaning = "Nothing begins by itself meanwhile: a person has to approve.";
+constexpr std::string_view forged_meaning =
+    "No gateway went by it, and the true record was written again. Find out who can write to the topic: see to its "
+    "access rules and its writers' credentials. It is told again when it goes on after a day.";
 
 // The path of INSTANCE:PATH.
 std::string_view after_colon(std::string_view text) {
@@ -47,10 +51,13 @@ PageText governor_text(const GovernorCondition& c, bool open) {
     case GovernorKind::canary:
       text.summary = fmt::format("the first action of {} failed", subject);
       break;
+    case GovernorKind::forged_record:
+      text.summary = fmt::format("somebody forges records on {}: met at {}", subject, since);
+      break;
   }
   if (!open) text.commands.clear();
-  text.description = fmt::format("{}: {}\nNothing begins by itself meanwhile: a person has to approve.\n{}{}",
-                                 open ? "Why" : "It is over. It was", shown(c.why),
+  const std::string_view meaning = c.kind == GovernorKind::forged_record ? forged_meaning : held_back_meaning;
+  text.description = fmt::format("{}: {}\n{}\n{}{}", open ? "Why" : "It is over. It was", shown(c.why), meaning,
                                  text.commands.empty() ? "" : "resume with:\n", text.commands);
   return text;
 }

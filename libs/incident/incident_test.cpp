@@ -185,6 +185,10 @@ TEST(Incident, EachConditionOfTheGovernorIsOneIncident) {
   EXPECT_THAT(page_text(open_incident(cap)).summary, HasSubstr("the cap of group cams"));
   EXPECT_NE(open_incident(cap).id, open_incident(brake).id);
   EXPECT_EQ(open_incident(cap).id, incident_of(cap.condition));
+  const auto forged = page_text(open_incident(raised(fleet::GovernorKind::forged_record, "fleetward.access")));
+  EXPECT_THAT(forged.summary, HasSubstr("forges records on fleetward.access"));
+  EXPECT_THAT(forged.description, HasSubstr("who can write to the topic"));
+  EXPECT_THAT(forged.description, ::testing::Not(HasSubstr("has to approve"))) << "it holds nothing back";
   EXPECT_FALSE(concerns_people(raised(fleet::GovernorKind::canary, "e/p/b"))) << "its failed action is one";
 }
 

@@ -42,6 +42,19 @@ Status end_free_caps(store::Transaction& tx, Instant now) {
   return {};
 }
 
+Status end_forged_records(store::Transaction& tx, Instant now) {
+  const auto rows =
+      tx.query("SELECT subject FROM governor_conditions WHERE kind=$1 AND since_ms <= $2 LIMIT $3",
+               {std::string(to_string(GovernorKind::forged_record)), to_ms(now - forged_record_told), conditions_max});
+  if (!rows) return rows.error();
+  for (const store::Row& r : *rows) {
+    const auto ended = detail::end(tx, GovernorKind::forged_record, r.text(0), responder,
+                                   "it was told for a day; a record that is forged from now on is told anew", now);
+    if (!ended) return ended.error();
+  }
+  return {};
+}
+
 Status prune(store::Transaction& tx, Instant now) {
   const auto older = [&](std::string_view table, std::string_view condition, Millis kept) {
     return done(tx.execute(fmt::format("DELETE FROM {} WHERE {}", table, condition), {to_ms(now - kept)}));
@@ -95,6 +108,11 @@ Status note_stop_file(store::Transaction& tx, const std::string& instance, const
   return {};
 }
 
+Status note_forged_record(store::Transaction& tx, const std::string& topic, const std::string& gateway,
+                          const std::string& why, Instant now) {
+  return detail::raise(tx, {GovernorKind::forged_record, topic, gateway, why, now});
+}
+
 Status release_brake(store::Transaction& tx, const std::string& behavior, const std::string& actor,
                      const std::string& why, Instant now) {
   const auto on = subjects_of(tx, GovernorKind::brake);
@@ -127,6 +145,7 @@ Status reset_canary(store::Transaction& tx, const std::string& rule, const std::
 
 Status tend_governor(store::Transaction& tx, Instant now) {
   if (const Status ended = end_free_caps(tx, now); !ended) return ended;
+  if (const Status ended = end_forged_records(tx, now); !ended) return ended;
   return prune(tx, now);
 }
 

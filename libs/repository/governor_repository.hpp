@@ -17,6 +17,7 @@
 namespace fleetward::repository {
 
 constexpr Millis canary_kept = std::chrono::hours(24 * 90);  // a proven rule that was not used for so long is new again
+constexpr Millis forged_record_told = std::chrono::hours(24);
 constexpr Millis governor_log_kept = std::chrono::hours(24 * 400);
 
 // What holds automatic action back now, by kind and subject.
@@ -36,7 +37,11 @@ Status release_brake(store::Transaction& tx, const std::string& behavior, const 
 // Lets a rule try again whose first action failed. not_found; failed_precondition: it did not fail.
 Status reset_canary(store::Transaction& tx, const std::string& rule, const std::string& actor, const std::string& why,
                     Instant now);
-// Forgets what no window needs any more, and ends the caps that are free again. A part of it a call.
+// Somebody else writes to a topic whose records only roles of ours may write. Once for as long as it lasts: a day.
+Status note_forged_record(store::Transaction& tx, const std::string& topic, const std::string& gateway,
+                          const std::string& why, Instant now);
+// Forgets what no window needs any more, and ends the caps that are free again and what is told for a day. A part of it
+// a call.
 Status tend_governor(store::Transaction& tx, Instant now);
 
 struct CanaryRow {

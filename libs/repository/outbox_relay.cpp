@@ -5,6 +5,7 @@
 #include "json/json.hpp"
 #include "log/log.hpp"
 #include "repository/outbox.hpp"
+#include "repository/table_check.hpp"
 
 namespace fleetward::repository {
 namespace {
@@ -12,42 +13,26 @@ namespace {
 constexpr Millis pause_after_failure_min{50};
 constexpr Millis pause_after_failure_max{5'000};
 constexpr Millis look_at_least_every{1'000};
+constexpr std::int64_t check_page = 10'000;
 
 struct OutboxRow {
   std::int64_t id = 0;
   bus::OutRecord record;
 };
 
-Result<bus::Headers> headers_from(const std::string& text) {
-  const Result<json::Value> list = json::parse(text);
-  if (!list) return list.error();
-  bus::Headers headers;
-  for (const json::Value& pair : *list)
-    headers.push_back({pair.at(0).get<std::string>(), pair.at(1).get<std::string>()});
-  return headers;
-}
-
 Result<std::vector<OutboxRow>> next_rows(store::Transaction& tx, std::int64_t limit) {
   const auto rows = tx.query("SELECT id, topic, key, value, headers FROM outbox ORDER BY id LIMIT $1", {limit});
   if (!rows) return rows.error();
   std::vector<OutboxRow> out;
   for (const store::Row& row : *rows) {
-    auto headers = headers_from(row.text(4));
+    auto headers = headers_from_text(row.text(4));
     if (!headers) return headers.error();
-    out.push_back({row.integer(0), {row.text(1), row.text(2), row.text(3), std::move(*headers), std::nullopt}});
+    std::optional<std::string> value = row.text(3);
+    if (*value == tombstone) value.reset();
+    out.push_back({row.integer(0), {row.text(1), row.text(2), std::move(value), std::move(*headers), std::nullopt}});
   }
   return out;
 }
-
-std::int64_t version_in(const bus::Record& record) {
-  const auto text = bus::find_header(record.headers, fleet::header::version);
-  return text ? std::atoll(std::string(*text).c_str()) : 0;
-}
-
-struct Versions {
-  std::int64_t last = 0;    // of the record that came last
-  std::int64_t newest = 0;  // of any
-};
 
 }  // namespace
 
@@ -61,7 +46,10 @@ struct OutboxRelay::State {
         listener(s.listen(sch, std::string(outbox_channel))),
         published(m.counter("fleetward_outbox_published_total", "Outbox rows that are on the bus.")),
         failures(m.counter("fleetward_outbox_failures_total", "Attempts to publish outbox rows that failed.")),
-        rewritten(m.counter("fleetward_outbox_rewritten_total", "Table records written again at a takeover.")) {}
+        rewritten(m.counter("fleetward_outbox_rewritten_total", "Table records written again after a check.")),
+        forged(m.counter("fleetward_outbox_forged_total",
+                         "Table records that no role of ours has signed, each time that a check met one.")),
+        signers(options.signers) {}
 
   async::Task<void> run() {
     Millis pause = pause_after_failure_min;
@@ -88,10 +76,11 @@ struct OutboxRelay::State {
     const Result<bool> held = co_await hold_lease();
     if (!held) co_return held.error();
     if (!*held) co_return false;
-    if (!taken_over) {
+    if (!taken_over || has_passed(checked_at, scheduler.now(), options.check_every)) {
       const Status taken = co_await take_over();
       if (!taken) co_return taken.error();
       taken_over = true;
+      checked_at = scheduler.now();
     }
     const std::int64_t limit = options.batch_rows;
     std::function<Result<std::vector<OutboxRow>>(store::Transaction&)> read = [limit](store::Transaction& tx) {
@@ -180,20 +169,20 @@ struct OutboxRelay::State {
   }
 
   async::Task<Status> check_table(std::string topic) {
-    std::map<std::string, Versions> seen;
+    TableView view(topic, signers);
+    const Status told = co_await read_said(view);
+    if (!told) co_return told;
     auto reader = bus::read_all(bus, scheduler, topic);
     if (!reader) co_return reader.error();
     while (!(*reader)->caught_up()) {
       const Result<std::vector<bus::Record>> some = co_await (*reader)->poll(1000, Millis(0));
       if (!some) co_return some.error();
-      for (const bus::Record& record : *some) {
-        Versions& v = seen[record.key];
-        v.last = version_in(record);
-        v.newest = std::max(v.newest, v.last);
-      }
+      for (const bus::Record& record : *some) view.note(record);
     }
-    std::function<Result<std::vector<bus::OutRecord>>(store::Transaction&)> compare =
-        [topic, seen](store::Transaction& tx) { return to_rewrite(tx, topic, seen); };
+    forged.add(view.forged());
+    std::function<Result<std::vector<bus::OutRecord>>(store::Transaction&)> compare = [&view](store::Transaction& tx) {
+      return to_rewrite(tx, view);
+    };
     const Result<std::vector<bus::OutRecord>> again =
         co_await store::transact<std::vector<bus::OutRecord>>(store, scheduler, compare);
     if (!again) co_return again.error();
@@ -204,55 +193,18 @@ struct OutboxRelay::State {
     co_return Status();
   }
 
-  // Rows that still wait in the outbox will be published anyway and in order: only what has left it can be out of
-  // place.
-  static Result<std::vector<bus::OutRecord>> to_rewrite(store::Transaction& tx, const std::string& topic,
-                                                        const std::map<std::string, Versions>& seen) {
-    std::vector<bus::OutRecord> out;
-    for (const auto& [key, v] : seen) {
-      const auto rows =
-          tx.query("SELECT version, value, headers FROM outbox_latest WHERE topic=$1 AND key=$2", {topic, key});
-      if (!rows) return rows.error();
-      const std::int64_t known = rows->empty() ? 0 : rows->at(0).integer(0);
-      if (v.newest > known) {
-        log::warn("store_is_older_than_the_bus", {{"topic", topic}, {"key", key}, {"store", known}, {"bus", v.newest}});
-        if (const Status raised = raise_version(tx, topic, key, v.newest); !raised) return raised.error();
-        continue;
-      }
-      if (v.last >= known || rows->at(0).is_null(1)) continue;
-      const auto waiting =
-          tx.query("SELECT 1 FROM outbox WHERE topic=$1 AND key=$2 AND version=$3", {topic, key, known});
-      if (!waiting) return waiting.error();
-      if (!waiting->empty()) continue;
-      auto headers = headers_from(rows->at(0).text(2));
-      if (!headers) return headers.error();
-      out.push_back({topic, key, rows->at(0).text(1), std::move(*headers), std::nullopt});
+  // What the store has said, a page a transaction.
+  async::Task<Status> read_said(TableView& view) {
+    bool is_all = false;
+    while (!is_all) {
+      std::function<Result<bool>(store::Transaction&)> page = [&view](store::Transaction& tx) {
+        return view.read_said(tx, check_page);
+      };
+      const Result<bool> read = co_await store::transact<bool>(store, scheduler, page);
+      if (!read) co_return read.error();
+      is_all = !*read;
     }
-    if (const Status added = add_missing(tx, topic, seen, out); !added) return added.error();
-    return out;
-  }
-
-  // Keys that the bus does not have at all: its file was lost or came from a backup.
-  static Status add_missing(store::Transaction& tx, const std::string& topic,
-                            const std::map<std::string, Versions>& seen, std::vector<bus::OutRecord>& out) {
-    constexpr std::int64_t page = 1000;
-    std::string after;
-    for (;;) {
-      const auto rows = tx.query(
-          "SELECT key, value, headers FROM outbox_latest l WHERE topic=$1 AND key > $2 AND value IS NOT NULL AND NOT "
-          "EXISTS (SELECT 1 FROM outbox o WHERE o.topic=l.topic AND o.key=l.key AND o.version=l.version) ORDER BY key "
-          "LIMIT $3",
-          {topic, after, page});
-      if (!rows) return rows.error();
-      for (const store::Row& row : *rows) {
-        after = row.text(0);
-        if (seen.contains(after)) continue;
-        auto headers = headers_from(row.text(2));
-        if (!headers) return headers.error();
-        out.push_back({topic, after, row.text(1), std::move(*headers), std::nullopt});
-      }
-      if (static_cast<std::int64_t>(rows->size()) < page) return {};
-    }
+    co_return Status();
   }
 
   store::Store& store;
@@ -264,8 +216,11 @@ struct OutboxRelay::State {
   metrics::Counter& published;
   metrics::Counter& failures;
   metrics::Counter& rewritten;
+  metrics::Counter& forged;
+  std::shared_ptr<const access::Signers> signers;
   std::int64_t generation = 0;
   Instant lease_until{};
+  Instant checked_at{};
   bool taken_over = false;
   std::atomic<bool> ready{false};
 };
@@ -281,6 +236,10 @@ void OutboxRelay::stop(Millis limit) {
   state_->scope.request_stop();
   state_->listener->wake();
   if (!state_->scope.join(limit)) log::error("outbox_relay_did_not_stop", {});
+}
+
+void OutboxRelay::set_signers(std::shared_ptr<const access::Signers> signers) {
+  async::run_on(state_->scheduler, [&] { state_->signers = std::move(signers); });
 }
 
 bool OutboxRelay::is_ready() const { return state_->ready; }

@@ -5,6 +5,7 @@
 #include "fleet/topics.hpp"
 #include "log/log.hpp"
 #include "repository/effects.hpp"
+#include "repository/refused_records.hpp"
 #include "services/responder/state.hpp"
 
 namespace fleetward::responder {
@@ -24,6 +25,11 @@ int severity_rank(const repository::Policy& policy, const fleet::ViolationEvent&
   return entry->severity == "critical" ? 0 : entry->severity == "error" ? 1 : 2;
 }
 
+void bad_record(const bus::Record& r, const Error& error) {
+  log::error("bad_record",
+             {{"topic", r.topic}, {"partition", r.partition}, {"offset", r.offset}, {"error", error.message}});
+}
+
 template <class T>
 std::vector<T> parse_all(const std::vector<bus::Record>& records, Result<T> (*parse)(const json::Value&)) {
   std::vector<T> out;
@@ -32,11 +38,23 @@ std::vector<T> parse_all(const std::vector<bus::Record>& records, Result<T> (*pa
                                : Result<fleet::CloudEvent>(ErrorCode::invalid_argument, "no value");
     auto parsed = event.ok() ? parse(event->data) : Result<T>(event.error());
     if (parsed) out.push_back(std::move(*parsed));
-    else
-      log::error(
-          "bad_record",
-          {{"topic", r.topic}, {"partition", r.partition}, {"offset", r.offset}, {"error", parsed.error().message}});
+    else bad_record(r, parsed.error());
   }
+  return out;
+}
+
+// What gateways say they refused, taken out of `records`.
+std::vector<fleet::RefusedRecord> take_refused(std::vector<bus::Record>& records) {
+  std::vector<fleet::RefusedRecord> out;
+  std::erase_if(records, [&out](const bus::Record& r) {
+    const auto event = r.value ? fleet::parse_cloud_event(*r.value)
+                               : Result<fleet::CloudEvent>(ErrorCode::invalid_argument, "no value");
+    if (!event || event->type != fleet::event_type::refused_record) return false;
+    auto parsed = fleet::refused_record_from_json(event->data);
+    if (parsed) out.push_back(std::move(*parsed));
+    else bad_record(r, parsed.error());
+    return true;
+  });
   return out;
 }
 
@@ -141,10 +159,17 @@ async::Task<void> Responder::State::consume_violations() {
   }
 }
 
-async::Task<Status> Responder::State::note_batch(const std::vector<bus::Record>& records) {
+async::Task<Status> Responder::State::note_batch(std::vector<bus::Record> records) {
+  const auto refused = take_refused(records);
   const auto events = parse_all<fleet::EnforcementEvent>(records, fleet::enforcement_event_from_json);
   const Instant now = scheduler.now();
-  std::function<Status(store::Transaction&)> work = [&events, now](store::Transaction& tx) -> Status {
+  std::function<Status(store::Transaction&)> work = [&events, &refused, now](store::Transaction& tx) -> Status {
+    for (const fleet::RefusedRecord& r : refused) {
+      const auto first = repository::first_time(tx, effects_of, r.id, now);
+      if (!first) return first.error();
+      if (!*first) continue;
+      if (const Status noted = repository::note_refused_record(tx, r, now); !noted) return noted;
+    }
     for (const fleet::EnforcementEvent& e : events) {
       if (e.kind == fleet::EnforcementKind::connect_refused || e.kind == fleet::EnforcementKind::would_refuse ||
           e.access_version == 0 || !e.level)

@@ -43,7 +43,7 @@ struct Responder::State : std::enable_shared_from_this<Responder::State> {
   async::Task<void> consume_enforcement();
   async::Task<void> keep_leases();
   async::Task<Status> decide_batch(const std::vector<bus::Record>& records);
-  async::Task<Status> note_batch(const std::vector<bus::Record>& records);
+  async::Task<Status> note_batch(std::vector<bus::Record> records);
   void on_gateway(const bus::Record& record);
 
   // stop.cpp: what stops automatic action

@@ -126,7 +126,7 @@ class TestGateway {
               void (TestGateway::*apply)(const json::Value&)) {
     bus::TableFollower::Callbacks callbacks;
     callbacks.record = [this, apply](const bus::Record& r) {
-      if (is_deaf) return;
+      if (is_deaf || !r.value) return;
       (this->*apply)(fleet::parse_cloud_event(*r.value)->data);
     };
     if (topic == fleet::topic::certificates)
