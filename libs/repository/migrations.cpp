@@ -4,6 +4,7 @@
 #include "repository/schema_audit.hpp"
 #include "repository/schema_authorities.hpp"
 #include "repository/schema_certificates.hpp"
+#include "repository/schema_dead_letters.hpp"
 #include "repository/schema_dimensions.hpp"
 #include "repository/schema_gateways.hpp"
 #include "repository/schema_governor.hpp"
@@ -27,6 +28,7 @@ const std::vector<store::Migration>& all_migrations() {
       {9, "gateways", schema_gateways},
       {10, "dimensions", schema_dimensions},
       {11, "authorities", schema_authorities},
+      {12, "dead letters", schema_dead_letters},
   };
   return steps;
 }

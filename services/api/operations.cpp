@@ -9,7 +9,7 @@ const std::vector<Operation>& all_operations() {
     std::vector<Operation> joined;
     for (auto* table : {&profile_operations, &dimension_operations, &registry_operations, &certificate_operations,
                         &authority_operations, &violation_operations, &action_operations, &governor_operations,
-                        &gateway_operations, &v1_operations}) {
+                        &gateway_operations, &dead_letter_operations, &v1_operations}) {
       for (Operation& o : table()) {
         o.route.id = joined.size();
         joined.push_back(std::move(o));

@@ -61,6 +61,7 @@ std::vector<Operation> violation_operations();
 std::vector<Operation> action_operations();
 std::vector<Operation> governor_operations();
 std::vector<Operation> gateway_operations();
+std::vector<Operation> dead_letter_operations();
 std::vector<Operation> v1_operations();
 
 // The answer to a wish, once it is signed.

@@ -11,6 +11,7 @@
 // a source has under way is one batch.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,7 +47,8 @@ struct MqttSourceConfig {
 
 struct KafkaSourceConfig {
   SourceConfig source;
-  std::shared_ptr<bus::Bus> cluster;  // the operator's
+  // Opens the operator's cluster; called from a thread of its own, again and again until it is there.
+  std::function<Result<std::shared_ptr<bus::Bus>>()> open;
   std::vector<std::string> topics;
   std::string group;
   std::string member;

@@ -51,16 +51,19 @@ async::Task<bool> Delivery::know_things(const std::vector<collect::Translation>&
   }
 }
 
+void Delivery::refuse_unknown(collect::Translation& t, const std::string& thing_id) const {
+  if (!t.ok() || !thing_id.empty() || config_.takes_unknown) return;
+  t.refusal = unknown_thing;
+  t.why = t.thing + " is not registered";
+}
+
 Delivery::Prepared Delivery::prepare(const std::vector<Message>& messages,
                                      std::vector<collect::Translation> translations) {
   Prepared out;
   for (std::size_t i = 0; i < messages.size(); ++i) {
     collect::Translation& t = translations[i];
     const std::string id = t.ok() ? around_.things.id_of(t.thing) : "";
-    if (t.ok() && id.empty() && !config_.takes_unknown) {
-      t.refusal = unknown_thing;
-      t.why = t.thing + " is not registered";
-    }
+    refuse_unknown(t, id);
     out.results.push_back(t.ok() ? taken : t.refusal);
     out.records.push_back(t.ok()
                               ? report_record(name_, around_.instance, config_.vouched, messages[i], std::move(t), id)
@@ -94,6 +97,30 @@ async::Task<bool> Delivery::deliver(std::vector<Message> messages) {
   if (stuck_.exchange(false)) log::info("collector_goes_on", {{"source", name_.text()}});
   for (const std::string_view result : prepared.results) count(result).add();
   co_return true;
+}
+
+async::Task<std::optional<Delivery::Replayed>> Delivery::replay(fleet::DeadLetter letter) {
+  const Message message = message_of(std::move(letter), around_.scheduler.now());
+  std::vector<collect::Translation> translations;
+  translations.push_back(translator_.translate(as_source(message)));
+  const bool known = co_await know_things(translations);
+  if (!known) co_return std::nullopt;
+  collect::Translation& t = translations.front();
+  const std::string id = t.ok() ? around_.things.id_of(t.thing) : "";
+  refuse_unknown(t, id);
+  metrics::Counter& counted = around_.metrics.counter(
+      "fleetward_collector_replays_total", "Dead letters that were replayed, by what became of them.",
+      {{"source", name_.text()}, {"result", std::string(t.ok() ? taken : t.refusal)}});
+  if (!t.ok()) {
+    counted.add();
+    co_return Replayed{std::string(t.refusal), t.why};
+  }
+  std::vector<bus::OutRecord> records;
+  records.push_back(report_record(name_, around_.instance, config_.vouched, message, std::move(t), id));
+  const bool written = co_await write(std::move(records));
+  if (!written) co_return std::nullopt;
+  counted.add();
+  co_return Replayed{std::string(taken), ""};
 }
 
 }  // namespace fleetward::collector

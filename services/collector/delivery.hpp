@@ -6,6 +6,7 @@
 
 #include <atomic>
 
+#include "fleet/dead_letter.hpp"
 #include "services/collector/collector.hpp"
 #include "services/collector/records.hpp"
 #include "services/collector/thing_book.hpp"
@@ -29,6 +30,13 @@ class Delivery {
   // True: each of them is durable, as a report or as a dead letter, and counted. False: the collector stops, and
   // nothing is said of them.
   async::Task<bool> deliver(std::vector<Message> messages);
+  // A dead letter of this source once more, as a message that comes now. What became of it: repository::replay_state::
+  // taken, or the reason and the words why it cannot be used again. Nothing: the collector stops.
+  struct Replayed {
+    std::string state;
+    std::string why;
+  };
+  async::Task<std::optional<Replayed>> replay(fleet::DeadLetter letter);
   // One that nobody waits for an acknowledgement of, and that there is no room for.
   void drop() { count("dropped-overload").add(); }
   [[nodiscard]] const SourceName& name() const { return name_; }
@@ -45,6 +53,7 @@ class Delivery {
   async::Task<bool> write(std::vector<bus::OutRecord> records);
   async::Task<bool> pause(std::string step, Error error);
   Prepared prepare(const std::vector<Message>& messages, std::vector<collect::Translation> translations);
+  void refuse_unknown(collect::Translation& translation, const std::string& thing_id) const;
   metrics::Counter& count(std::string_view result);
 
   SourceName name_;

@@ -1,7 +1,11 @@
 // Topics of an operator's Kafka cluster as a source: a batch is read, brought to our bus, and only then its offsets are
 // committed.
-#include <atomic>
+#include <fmt/format.h>
+
+#include <condition_variable>
 #include <map>
+#include <mutex>
+#include <thread>
 
 #include "log/log.hpp"
 #include "services/collector/sources.hpp"
@@ -11,6 +15,7 @@ namespace {
 
 constexpr Millis poll_wait{1'000};
 constexpr Millis pause_after_failure{500};
+constexpr Millis open_again_after{2'000};
 constexpr std::string_view content_type_header = "content-type";
 
 Message message_of(bus::Record record, Instant now) {
@@ -42,42 +47,98 @@ class KafkaSource final : public Source, public std::enable_shared_from_this<Kaf
         around_(around),
         delivery_({"kafka", config_.source.name}, config_.source, around),
         connected_(around.metrics.gauge("fleetward_collector_connected", "1 while the source is connected.",
-                                        {{"source", delivery_.name().text()}})) {}
+                                        {{"source", delivery_.name().text()}})) {
+    away_[""] = "not connected yet";
+  }
 
+  ~KafkaSource() override { end_opening(); }
+
+  // A cluster that is away is waited for, by a thread: to look for it may block.
   Status start() override {
-    for (const std::string& topic : config_.topics) {
-      bus::ConsumerOptions options;
-      options.group = config_.group;
-      options.topic = topic;
-      options.member = config_.member;
-      options.session_timeout = config_.session_timeout;
-      auto consumer = config_.cluster->subscribe(around_.scheduler, options);
-      if (!consumer) return consumer.error().with_context(delivery_.name().text() + "/" + topic);
-      consumers_.push_back(std::move(*consumer));
-      around_.scope.spawn("kafka-source", run(*consumers_.back()));
-    }
-    connected_.set(1);
+    opener_ = std::thread([this] { open(); });
     return {};
   }
 
   void wake() override {
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+    }
+    changed_.notify_all();
     for (const auto& consumer : consumers_) consumer->wake();
   }
+  void close() override {
+    end_opening();
+    consumers_.clear();
+    cluster_.reset();
+  }
+
+  Delivery& delivery() override { return delivery_; }
 
   Status ready() const override {
-    if (delivery_.is_stuck())
-      return Error(ErrorCode::unavailable, delivery_.name().text() + ": the bus does not take more");
-    if (failing_ > 0) return Error(ErrorCode::unavailable, delivery_.name().text() + ": it cannot be read");
-    return config_.cluster->health();
+    const std::string& name = delivery_.name().text();
+    if (delivery_.is_stuck()) return Error(ErrorCode::unavailable, name + ": the bus does not take more");
+    const std::lock_guard lock(mutex_);
+    for (const auto& [what, why] : away_)
+      return Error(ErrorCode::unavailable, fmt::format("{}{}: {}", name, what, why));
+    return {};
   }
 
  private:
-  async::Task<void> run(bus::Consumer& consumer) {
+  // ---- the thread of it
+
+  void open() {
+    while (true) {
+      auto opened = config_.open();
+      if (opened) {
+        around_.scheduler.post([self = weak_from_this(), cluster = std::move(*opened)] {
+          if (const auto source = self.lock()) source->begin(cluster);
+        });
+        return;
+      }
+      note("", opened.error().message);
+      std::unique_lock lock(mutex_);
+      if (changed_.wait_for(lock, open_again_after, [this] { return ended_; })) return;
+    }
+  }
+  void end_opening() {
+    wake();
+    if (opener_.joinable()) opener_.join();
+  }
+
+  // ---- the scheduler's thread
+
+  void begin(const std::shared_ptr<bus::Bus>& cluster) {
+    if (around_.scope.stopping()) return;
+    cluster_ = cluster;
+    for (const std::string& topic : config_.topics) around_.scope.spawn("kafka-source", follow(topic));
+    note("", "");
+  }
+
+  async::Task<void> follow(std::string topic) {
     const auto self = shared_from_this();
-    bool failing = false;
+    bus::ConsumerOptions options;
+    options.group = config_.group;
+    options.topic = topic;
+    options.member = config_.member + "." + topic;  // each topic's consumer is a member of its own
+    options.session_timeout = config_.session_timeout;
+    while (!around_.scope.stopping()) {
+      auto consumer = cluster_->subscribe(around_.scheduler, options);
+      note("/" + topic, consumer ? "" : consumer.error().message);
+      if (!consumer) {
+        co_await around_.scope.sleep(open_again_after);
+        continue;
+      }
+      consumers_.push_back(std::move(*consumer));
+      co_await read(*consumers_.back(), topic);
+      co_return;
+    }
+  }
+
+  async::Task<void> read(bus::Consumer& consumer, const std::string& topic) {
     while (!around_.scope.stopping()) {
       Result<bus::PollResult> polled = co_await consumer.poll(config_.source.limits.batch_messages_max, poll_wait);
-      if (polled.ok() == failing) note(failing = !polled.ok(), polled.ok() ? "" : polled.error().message);
+      note("/" + topic, polled ? "" : polled.error().message);
       if (!polled) {
         co_await around_.scope.sleep(pause_after_failure);
         continue;
@@ -100,19 +161,37 @@ class KafkaSource final : public Source, public std::enable_shared_from_this<Kaf
       log::warn("source_close_failed", {{"source", delivery_.name().text()}, {"error", closed.error().message}});
   }
 
-  void note(bool fails, const std::string& why) {
-    failing_ += fails ? 1 : -1;
-    connected_.set(failing_ > 0 ? 0 : 1);
-    if (fails) log::warn("source_away", {{"source", delivery_.name().text()}, {"error", why}});
-    else log::info("source_connected", {{"source", delivery_.name().text()}});
+  // ---- either
+
+  // Why the cluster ("") or a topic of it is not read; empty: it is.
+  void note(const std::string& what, const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    const auto known = away_.find(what);
+    if (why.empty() == (known == away_.end()) && !(what.empty() && why.empty())) {
+      if (!why.empty()) known->second = why;
+      return;
+    }
+    if (why.empty()) {
+      away_.erase(what);
+      log::info("source_connected", {{"source", delivery_.name().text() + what}});
+    } else {
+      away_[what] = why;
+      log::warn("source_away", {{"source", delivery_.name().text() + what}, {"error", why}});
+    }
+    connected_.set(away_.empty() ? 1 : 0);
   }
 
   KafkaSourceConfig config_;
   Surroundings& around_;
   Delivery delivery_;
   metrics::Gauge& connected_;
+  std::shared_ptr<bus::Bus> cluster_;
   std::vector<std::unique_ptr<bus::Consumer>> consumers_;
-  std::atomic<int> failing_{0};  // of its topics
+  std::thread opener_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool ended_ = false;
+  std::map<std::string, std::string> away_;  // what is not read, and why
 };
 
 }  // namespace

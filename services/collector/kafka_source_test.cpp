@@ -1,4 +1,5 @@
 // An operator's cluster as a source: what is read of it stands on our bus before its offsets are committed.
+#include "repository/dead_letter_repository.hpp"
 #include "services/collector/test_world.hpp"
 
 namespace fleetward::collector {
@@ -108,6 +109,54 @@ TEST_F(CollectorTest, WhatWasNotCommittedIsReadAgainAfterAStop) {
   EXPECT_THAT(devices(), SizeIs(1));
 }
 
+class ReplayTest : public CollectorTest {
+ protected:
+  fleet::DeadLetter bury(const std::string& key, const std::string& payload, const std::string& from = "kafka/plant") {
+    fleet::DeadLetter letter;
+    letter.source = from;
+    letter.reason = "unknown-thing";
+    letter.topic = "telemetry";
+    letter.key = key;
+    letter.partition = 0;
+    letter.offset = ++offset_;
+    letter.payload = payload;
+    letter.received = instant_from_ms(1'700'000'000'000);
+    letter.id = fleet::id_of(letter);
+    const Status kept = change([&](store::Transaction& tx) -> Status {
+      const auto recorded = repository::record_dead_letter(tx, letter);
+      if (!recorded) return recorded.error();
+      const auto asked = repository::ask_for_replay(tx, letter.id, "ann", letter.received);
+      return asked ? Status() : Status(asked.error());
+    });
+    EXPECT_TRUE(kept.ok());
+    return letter;
+  }
+  std::string state_of(const fleet::DeadLetter& letter) {
+    return in_store<repository::StoredLetter>(
+               [&](store::Transaction& tx) { return repository::get_dead_letter(tx, letter.id); })
+        ->replay;
+  }
+  std::int64_t offset_ = 0;
+};
+
+TEST_F(ReplayTest, ALetterGoesThroughItsSourceOnceMore) {
+  CollectorConfig config;
+  config.kafka.push_back(kafka(source("plant", "key")));
+  start(std::move(config));
+  const auto good = bury("dev1", report(9));
+  const auto bad = bury("dev1", "no JSON");
+  const auto others = bury("dev1", report(9), "kafka/elsewhere");
+  ASSERT_TRUE(eventually([&] { return state_of(good) == "taken" && state_of(bad) == "bad-payload"; }));
+  EXPECT_EQ(state_of(others), "waiting") << "another collector's source";
+  const auto taken = devices();
+  ASSERT_THAT(taken, SizeIs(1));
+  EXPECT_EQ(taken[0].value, report(9));
+  EXPECT_EQ(header_of(taken[0], fleet::header::origin_offset), "-") << "later ones have passed it";
+  EXPECT_NE(header_of(taken[0], fleet::header::packet_id), "-");
+  EXPECT_EQ(header_of(taken[0], fleet::header::dup), "1") << "a repeat is told apart";
+  EXPECT_THAT(letters(), IsEmpty()) << "it is a letter already";
+}
+
 TEST_F(CollectorTest, ItTellsThatItIsThereAndThatItLeaves) {
   start({});
   const auto last = [this] {
@@ -123,15 +172,28 @@ TEST_F(CollectorTest, ItTellsThatItIsThereAndThatItLeaves) {
   EXPECT_TRUE(last().stopping);
 }
 
-TEST_F(CollectorTest, AClusterThatDoesNotHaveTheTopicIsToldAtTheStart) {
+TEST_F(CollectorTest, ATopicThatIsNotThereIsSaidAndTheOthersAreRead) {
   CollectorConfig config;
   config.kafka.push_back(kafka(source("plant", "key")));
   config.kafka[0].topics = {"telemetry", "missing"};
-  collector_ = std::make_unique<Collector>(std::move(config), *bus_, *store_, loop_, metrics_, random_);
-  const Status started = collector_->start();
-  ASSERT_FALSE(started.ok());
-  EXPECT_THAT(started.error().message, HasSubstr("kafka/plant/missing"));
-  collector_.reset();
+  start(std::move(config));
+  produce("dev1", report(7));
+  ASSERT_TRUE(eventually([&] { return committed("telemetry") == 1; }));
+  EXPECT_THAT(collector_->ready().error().message, HasSubstr("kafka/plant/missing"));
+}
+
+TEST_F(CollectorTest, AClusterThatIsAwayIsSaidAndWaitedFor) {
+  std::atomic<bool> is_there{false};
+  CollectorConfig config;
+  config.kafka.push_back(kafka(source("plant", "key")));
+  config.kafka[0].open = [&is_there, cluster = cluster_]() -> Result<std::shared_ptr<bus::Bus>> {
+    if (is_there) return cluster;
+    return Error(ErrorCode::unavailable, "no broker answers");
+  };
+  start(std::move(config));
+  ASSERT_TRUE(eventually([&] { return collector_->ready().error().message == "kafka/plant: no broker answers"; }));
+  is_there = true;
+  ASSERT_TRUE(eventually([&] { return collector_->ready().ok(); }));
 }
 
 }  // namespace

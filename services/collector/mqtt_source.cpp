@@ -50,6 +50,8 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
     if (client_) client_->stop();
   }
 
+  Delivery& delivery() override { return delivery_; }
+
   Status ready() const override {
     if (delivery_.is_stuck())
       return Error(ErrorCode::unavailable, delivery_.name().text() + ": the bus does not take more");

@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "core/text.hpp"
 #include "fleet/cloud_event.hpp"
-#include "fleet/dead_letter.hpp"
 #include "fleet/device_records.hpp"
 #include "fleet/topics.hpp"
 
@@ -15,6 +16,22 @@ constexpr std::size_t topic_bytes_max = 512;  // of it in a record's header
 constexpr std::size_t headers_bytes = 512;
 
 }  // namespace
+
+Message message_of(fleet::DeadLetter letter, Instant now) {
+  Message m;
+  std::uint16_t id = 0;
+  const std::string_view digits = std::string_view(letter.id).substr(0, 4);
+  std::from_chars(digits.data(), digits.data() + digits.size(), id, 16);
+  m.packet_id = id;
+  m.dup = true;
+  m.topic = std::move(letter.topic);
+  m.key = std::move(letter.key);
+  m.payload = std::move(letter.payload);
+  m.content_type = std::move(letter.content_type);
+  m.headers = std::move(letter.headers);
+  m.received = now;
+  return m;
+}
 
 collect::SourceMessage as_source(const Message& message) {
   collect::SourceMessage out;

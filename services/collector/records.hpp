@@ -2,6 +2,7 @@
 #pragma once
 
 #include "collect/translator.hpp"
+#include "fleet/dead_letter.hpp"
 #include "services/collector/collector.hpp"
 #include "services/collector/message.hpp"
 
@@ -14,6 +15,9 @@ struct SourceName {
   [[nodiscard]] std::string text() const { return kind + "/" + name; }
 };
 
+// A dead letter as a message that comes now. It has no place in its source's log any more, since later ones have passed
+// it: a repeat of its replay is told apart as over MQTT, by an identifier of its own and its payload.
+Message message_of(fleet::DeadLetter letter, Instant now);
 // As a translator takes it; views into the message.
 collect::SourceMessage as_source(const Message& message);
 

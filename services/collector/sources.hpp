@@ -14,6 +14,7 @@ class Source {
   virtual void wake() = 0;     // the scope stops; own thread
   // Nothing more comes from it; own thread, after the scope's tasks have ended.
   virtual void close() {}
+  virtual Delivery& delivery() = 0;
   // Thread-safe.
   [[nodiscard]] virtual Status ready() const = 0;
 };

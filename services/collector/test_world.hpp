@@ -179,7 +179,11 @@ class CollectorTest : public repository::StoreFixture<> {
     return config;
   }
   KafkaSourceConfig kafka(SourceConfig config) {
-    return {std::move(config), cluster_, {"telemetry", "more"}, "fleetward", "collector-1"};
+    return {std::move(config),
+            [cluster = cluster_]() -> Result<std::shared_ptr<bus::Bus>> { return cluster; },
+            {"telemetry", "more"},
+            "fleetward",
+            "collector-1"};
   }
   MqttSourceConfig mqtt(SourceConfig config, std::uint16_t port) {
     MqttSourceConfig out{std::move(config), {}};

@@ -2,18 +2,19 @@
 
 #include <atomic>
 
-#include "core/text.hpp"
 #include "fleet/cloud_event.hpp"
+#include "fleet/dead_letter.hpp"
 #include "fleet/topics.hpp"
 #include "log/log.hpp"
 #include "repository/violation_repository.hpp"
+#include "services/historian/letters.hpp"
 
 namespace fleetward::historian {
 namespace {
 
 constexpr Millis retry_pause{500};
 constexpr Millis poll_wait{1'000};
-constexpr std::size_t dead_value_bytes_max = 64 * 1024;  // of a record in the dead letters; the offset says where it is
+constexpr Millis start_failure_limit{5'000};
 
 Result<fleet::ViolationEvent> read(const bus::Record& record) {
   if (!record.value) return Error(ErrorCode::invalid_argument, "the record has no value");
@@ -31,6 +32,7 @@ struct Historian::State {
         store(st),
         scheduler(sch),
         scope(sch, "historian"),
+        letter_keeper(settings, b, st, sch, scope, m),
         recorded(m.counter("fleetward_historian_events_total", "Violation events read", {{"result", "recorded"}})),
         repeated(m.counter("fleetward_historian_events_total", "Violation events read", {{"result", "repeated"}})),
         refused(m.counter("fleetward_historian_events_total", "Violation events read", {{"result", "refused"}})),
@@ -42,17 +44,25 @@ struct Historian::State {
   void refuse(const bus::Record& record, const Error& error) {
     log::warn("violation_refused",
               {{"partition", record.partition}, {"offset", record.offset}, {"error", error.message}});
-    dead.push_back(
-        {std::string(fleet::topic::dead_letters),
-         std::string(fleet::topic::violations),
-         json::dump({{"topic", record.topic},
-                     {"partition", record.partition},
-                     {"offset", record.offset},
-                     {"reason", error.message},
-                     {"key", record.key},
-                     {"valueBase64", to_base64(as_bytes(record.value.value_or("").substr(0, dead_value_bytes_max)))}}),
-         {},
-         std::nullopt});
+    fleet::DeadLetter letter;
+    letter.source = "topic/" + record.topic;
+    letter.reason = "unreadable";
+    letter.why = error.message;
+    letter.topic = record.topic;
+    letter.key = record.key;
+    letter.partition = record.partition;
+    letter.offset = record.offset;
+    letter.payload = record.value.value_or("");
+    letter.received = record.append_time;
+    letter.id = fleet::id_of(letter);
+    fleet::keep_within_limits(letter);
+    const fleet::CloudEvent event{letter.id,     "/fleetward/historian", std::string(fleet::event_type::dead_letter),
+                                  letter.source, record.append_time,     to_json(letter)};
+    dead.push_back({std::string(fleet::topic::dead_letters),
+                    letter.source,
+                    to_json_text(event),
+                    {{fleet::header::content_type, "application/cloudevents+json"}},
+                    std::nullopt});
   }
 
   async::Task<Status> keep(const std::vector<fleet::ViolationEvent>& events) {
@@ -160,6 +170,7 @@ struct Historian::State {
   store::Store& store;
   async::Scheduler& scheduler;
   async::Scope scope;
+  LetterKeeper letter_keeper;
   std::unique_ptr<bus::Consumer> consumer;
   std::vector<bus::OutRecord> dead;
   std::chrono::nanoseconds prune_at{0};
@@ -186,20 +197,26 @@ Status Historian::start() {
   if (!consumer) return consumer.error().with_context("historian");
   state_->consumer = std::move(*consumer);
   state_->scope.spawn("record", state_->run());
-  return {};
+  const Status letters = state_->letter_keeper.start();
+  if (!letters) stop(start_failure_limit);
+  return letters;
 }
 
 void Historian::stop(Millis limit) {
   state_->scope.request_stop();
   state_->scheduler.post([state = state_] {
     if (state->consumer) state->consumer->wake();
+    state->letter_keeper.wake();
   });
   if (!state_->scope.join(limit)) log::error("historian_stop_timed_out");
 }
 
 Status Historian::ready() const {
-  if (!state_->is_behind) return {};
-  return Error(ErrorCode::unavailable, "violations are not being recorded: the store does not take them");
+  if (state_->is_behind)
+    return Error(ErrorCode::unavailable, "violations are not being recorded: the store does not take them");
+  if (state_->letter_keeper.is_behind())
+    return Error(ErrorCode::unavailable, "dead letters are not being recorded: the store does not take them");
+  return {};
 }
 
 }  // namespace fleetward::historian

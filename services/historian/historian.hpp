@@ -1,4 +1,4 @@
-// The historian role: keeps violations in the store, where people look them up.
+// The historian role: keeps violations, and dead letters, in the store, where people look them up.
 //
 // Reads topic violations in a consumer group; a batch is one transaction, and its offsets are committed after it, so
 // each event is recorded once however often it is read. Events older than the repository keeps are removed hour by

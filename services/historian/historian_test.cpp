@@ -9,6 +9,7 @@
 #include "bus/embedded_bus.hpp"
 #include "fleet/cloud_event.hpp"
 #include "fleet/topics.hpp"
+#include "repository/dead_letter_repository.hpp"
 #include "repository/migrations.hpp"
 #include "repository/violation_repository.hpp"
 #include "store/run_and_wait.hpp"
@@ -65,9 +66,9 @@ class HistorianTest : public ::testing::Test {
     historian_ = std::make_unique<Historian>(HistorianSettings{}, *bus_, *store_, loop_, metrics_);
     ASSERT_TRUE(historian_->start().ok());
   }
-  void append(const std::string& key, std::string value) {
+  void append(const std::string& key, std::string value, std::string_view topic = fleet::topic::violations) {
     std::promise<bool> done;
-    bus_->append({{std::string(fleet::topic::violations), key, std::move(value), {}, std::nullopt}},
+    bus_->append({{std::string(topic), key, std::move(value), {}, std::nullopt}},
                  [&done](const auto& result) { done.set_value(result.ok()); });
     ASSERT_TRUE(done.get_future().get());
   }
@@ -103,6 +104,9 @@ class HistorianTest : public ::testing::Test {
   }
   std::uint64_t count(const std::string& result) {
     return metrics_.counter("fleetward_historian_events_total", "", {{"result", result}}).value();
+  }
+  std::uint64_t letters(const std::string& result) {
+    return metrics_.counter("fleetward_historian_letters_total", "", {{"result", result}}).value();
   }
   bool wait(const std::function<bool()>& condition) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -150,6 +154,35 @@ TEST_F(HistorianTest, BuriesWhatItCannotRead) {
   append(violation("a", "v1", now_ms()));
   ASSERT_TRUE(wait([&] { return count("recorded") == 1 && count("refused") == 1; }));
   EXPECT_THAT(ids(active()), ElementsAre("a"));
+  ASSERT_TRUE(wait([&] { return letters("recorded") == 1; }));
+  const auto kept = in_store<std::vector<repository::StoredLetter>>(
+      [](store::Transaction& tx) { return repository::list_dead_letters(tx, {}, 10); });
+  ASSERT_EQ(kept->size(), 1U);
+  const fleet::DeadLetter& letter = kept->front().letter;
+  EXPECT_EQ(letter.source, "topic/fleetward.violations");
+  EXPECT_EQ(letter.reason, "unreadable");
+  EXPECT_EQ(letter.key, "v1");
+  EXPECT_EQ(letter.payload, "not json");
+  EXPECT_EQ(letter.offset, 0);
+}
+
+TEST_F(HistorianTest, KeepsALetterOnceAndPassesOverWhatIsNone) {
+  fleet::DeadLetter letter;
+  letter.id = "1f";
+  letter.source = "mqtt/hall";
+  letter.reason = "no-thing";
+  letter.received = instant_from_ms(now_ms());
+  const std::string text = fleet::to_json_text({"1f", "/test", "t", letter.source, letter.received, to_json(letter)});
+  append(letter.source, text, fleet::topic::dead_letters);
+  append(letter.source, "not json", fleet::topic::dead_letters);
+  append(letter.source, text, fleet::topic::dead_letters);
+  ASSERT_TRUE(wait([&] { return letters("repeated") == 1; }));
+  EXPECT_EQ(letters("recorded"), 1U);
+  EXPECT_EQ(letters("refused"), 1U);
+  restart();
+  append(letter.source, text, fleet::topic::dead_letters);
+  ASSERT_TRUE(wait([&] { return letters("repeated") == 2; }));
+  EXPECT_EQ(letters("refused"), 1U) << "what was handled is not read again";
 }
 
 TEST_F(HistorianTest, ListsByFilterAndPage) {
