@@ -7,7 +7,8 @@
 namespace fleetward::detect {
 namespace {
 
-constexpr std::uint8_t format_version = 1;
+constexpr std::uint8_t format_version = 2;
+constexpr std::uint8_t without_origins = 1;  // the version before
 constexpr std::size_t groups_max = 256;
 
 Error broken() { return {ErrorCode::corrupted, "device checkpoint is not what was written"}; }
@@ -76,6 +77,12 @@ std::string encode(const Device& d) {
   }
   w.u8(d.next_report);
   for (const std::uint64_t report : d.reports) w.u64(report);
+  w.u8(static_cast<std::uint8_t>(d.origins.size()));
+  for (const OriginMark& mark : d.origins) {
+    w.u64(mark.origin);
+    w.i64(mark.offset);
+  }
+  w.i64(d.claimed_ms);
   w.u16(static_cast<std::uint16_t>(d.alarms.size()));
   for (const Alarm& alarm : d.alarms) {
     w.u16(alarm.behavior);
@@ -90,7 +97,9 @@ std::string encode(const Device& d) {
 
 Result<Facts> DeviceDecoder::read_facts(Device& d) {
   Reader r(bytes_);
-  if (r.u8() != format_version) return Error(ErrorCode::unsupported, "device checkpoint has an unknown version");
+  const std::uint8_t version = r.u8();
+  if (version != format_version && version != without_origins)
+    return Error(ErrorCode::unsupported, "device checkpoint has an unknown version");
   d.thing_id = r.text();
   d.version = r.i64();
   const std::uint8_t flags = r.u8();
@@ -118,6 +127,14 @@ Result<Facts> DeviceDecoder::read_facts(Device& d) {
   }
   d.next_report = r.u8() % remembered_reports;
   for (std::uint64_t& report : d.reports) report = r.u64();
+  const std::size_t origins = version == without_origins ? 0 : r.u8();
+  if (origins > remembered_origins) return broken();
+  for (std::size_t i = 0; i < origins; ++i) {
+    OriginMark& mark = d.origins.emplace_back();
+    mark.origin = r.u64();
+    mark.offset = r.i64();
+  }
+  if (version != without_origins) d.claimed_ms = r.i64();
   const std::size_t alarms = r.u16();
   for (std::size_t i = 0; i < alarms && !r.failed(); ++i) {
     Alarm& alarm = d.alarms.emplace_back();

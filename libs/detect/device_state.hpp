@@ -17,6 +17,7 @@ namespace fleetward::detect {
 
 constexpr std::size_t remembered_reports = 16;  // of a device, for retransmissions
 constexpr std::size_t remembered_gateways = 4;  // of a device, for repeated deltas
+constexpr std::size_t remembered_origins = 4;   // of a device, for collected reports that are read again
 constexpr std::int64_t never = 0;
 
 // What the registry says of a thing. Shared by all devices for which it is the same.
@@ -60,6 +61,12 @@ struct GatewayMark {
   std::int64_t sequence = 0;
 };
 
+// The last report of a place in a source's log.
+struct OriginMark {
+  std::uint64_t origin = 0;  // hash of source, topic and partition
+  std::int64_t offset = 0;
+};
+
 struct Device {
   std::string name;
   std::string thing_id;  // of the registry; kept after deletion
@@ -78,6 +85,8 @@ struct Device {
   std::vector<std::uint64_t> state;
   std::vector<Alarm> alarms;
   std::vector<GatewayMark> gateways;
+  std::vector<OriginMark> origins;
+  std::int64_t claimed_ms = never;                          // observed time of the last report for which nobody vouched
   std::array<std::uint64_t, remembered_reports> reports{};  // hash, whether it was sent again, packet id
 };
 
@@ -107,7 +116,8 @@ class RingView {
   int panes_;
 };
 
-// Version 1 of the checkpoint of a device. `program` is the one that its facts give under the partition's manifest.
+// Version 2 of the checkpoint of a device; version 1, without origins and claims, is read too. `program` is the one
+// that its facts give under the partition's manifest.
 std::string encode(const Device& device);
 
 // Reads all but program and state, which the caller's program lookup needs first; then checks that they fit.

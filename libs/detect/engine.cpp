@@ -194,6 +194,25 @@ void PartitionEngine::close_pane(Device& device, std::int64_t to, Context& conte
 
 namespace {
 
+// Where a collected report stands in its source; 0: it stands nowhere.
+std::uint64_t origin_of(const InputRecord& record) {
+  if (record.origin_offset < 0 || record.origin_partition < 0) return 0;
+  const std::uint64_t hash = stable_hash(fmt::format("{}/{}", record.origin, record.origin_partition));
+  return hash == 0 ? 1 : hash;
+}
+
+// Not above the last one of that place: it has been here.
+bool has_passed(const Device& device, std::uint64_t origin, std::int64_t offset) {
+  return std::any_of(device.origins.begin(), device.origins.end(),
+                     [&](const OriginMark& m) { return m.origin == origin && offset <= m.offset; });
+}
+
+void note_origin(Device& device, std::uint64_t origin, std::int64_t offset) {
+  std::erase_if(device.origins, [origin](const OriginMark& m) { return m.origin == origin; });
+  if (device.origins.size() == remembered_origins) device.origins.erase(device.origins.begin());
+  device.origins.push_back({origin, offset});
+}
+
 // A report as it is remembered: hash, whether it came marked as sent again, packet id.
 constexpr std::uint64_t came_again = 1ULL << 16;
 
@@ -229,16 +248,21 @@ Outcome PartitionEngine::apply_report(const InputRecord& record, Context& contex
   if (device != nullptr) prefetch(device, sizeof(Device));
   if (!fleet::is_valid_name(record.key) || is_of_another_thing(record, device)) return Outcome::report_rejected_thing;
   const std::uint64_t mark = record.packet_id ? mark_of(record) : 0;
+  const std::uint64_t origin = origin_of(record);
   if (device != nullptr) prefetch(device->state.data(), device->state.size() * sizeof(std::uint64_t));
   if (device != nullptr && record.packet_id && is_remembered(*device, mark)) {
     touch(*device);
     return Outcome::report_duplicate;
   }
+  if (device != nullptr && origin != 0 && has_passed(*device, origin, record.origin_offset))
+    return Outcome::report_duplicate;
   const auto report = parser_.parse(as_bytes(record.value), customs_, *encoding);
   if (!report) return Outcome::report_rejected_payload;
   if (device == nullptr) device = find_or_add(record.key);
   if (device == nullptr) return Outcome::report_dropped_full;
   counters_.custom_metric_problems += (*report)->problem_count;
+  if (record.claimed) device->claimed_ms = observed_ms();
+  if (origin != 0) note_origin(*device, origin, record.origin_offset);
   judge(*device, context).report(**report);
   device->last_seen_ms = observed_ms();
   if (record.packet_id) {
@@ -385,6 +409,7 @@ void PartitionEngine::reset_for_thing(Device& device, std::string_view reason, C
   while (!device.alarms.empty()) judge.invalidate(device.alarms.size() - 1, reason);
   std::fill(device.state.begin(), device.state.end(), 0);
   device.reports.fill(0);
+  device.claimed_ms = never;
 }
 
 Outcome PartitionEngine::apply_begin(const InputRecord& record) {

@@ -49,6 +49,12 @@ struct InputRecord {
   std::optional<Instant> received;         // header fw-received-ms
   std::optional<std::uint16_t> packet_id;  // of a QoS 1 report
   bool dup = false;
+  // Of a collected report: its source and topic, its place in that one's log (-1: it has none), and whether nobody
+  // vouches for its thing's name.
+  std::string_view origin{};
+  std::int32_t origin_partition = -1;
+  std::int64_t origin_offset = -1;
+  bool claimed = false;
 };
 
 struct StateChange {

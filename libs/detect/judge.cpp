@@ -107,6 +107,9 @@ fleet::ViolationEvent Judge::event(ViolationEventType type, const Alarm& alarm) 
   e.start_time = instant_from_ms(alarm.start_ms);
   e.expected = expected_of(b);
   e.gateway_seen = b.metric != Metric::custom && info(b.metric).side == MetricSide::cloud;
+  const std::int64_t claimed_ms = device_.claimed_ms;
+  e.claimed = !e.gateway_seen && claimed_ms != never &&
+              moment_.observed_seconds * 1000 - claimed_ms < claimed_counts_for.count();
   e.partition = moment_.partition;
   e.offset = moment_.offset;
   e.received = moment_.received;

@@ -19,6 +19,10 @@ struct LogRecord {
   std::optional<std::int64_t> received_ms;
   std::optional<std::uint16_t> packet_id;
   bool dup = false;
+  std::string origin;
+  std::int32_t origin_partition = -1;
+  std::int64_t origin_offset = -1;
+  bool claimed = false;
 
   [[nodiscard]] InputRecord view() const {
     InputRecord in;
@@ -32,6 +36,10 @@ struct LogRecord {
     if (received_ms) in.received = instant_from_ms(*received_ms);
     in.packet_id = packet_id;
     in.dup = dup;
+    in.origin = origin;
+    in.origin_partition = origin_partition;
+    in.origin_offset = origin_offset;
+    in.claimed = claimed;
     return in;
   }
 };

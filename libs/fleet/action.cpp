@@ -39,32 +39,34 @@ json::Value to_json(const Action& a) {
     evidence.push_back(
         {{"time", to_ms(e.time)}, {"kind", e.kind}, {"where", e.where}, {"good", e.good}, {"text", e.text}});
   }
-  return {{"id", a.id},
-          {"thing", a.thing},
-          {"thingId", a.thing_id},
-          {"level", to_string(a.level)},
-          {"state", to_string(a.state)},
-          {"entry", a.entry},
-          {"rule", a.rule},
-          {"mode", a.mode},
-          {"severity", a.severity},
-          {"reason", a.reason},
-          {"waitReason", a.wait_reason},
-          {"requestedBy", a.requested_by},
-          {"approvedBy", a.approved_by},
-          {"violations", a.violations},
-          {"cleared", a.cleared},
-          {"invalidated", a.invalidated},
-          {"certificates", a.certificates},
-          {"groups", a.groups},
-          {"gatewaySeen", a.gateway_seen},
-          {"leaseEnd", to_ms(a.lease_end)},
-          {"accessVersion", a.access_version},
-          {"follows", a.follows},
-          {"stopwatch", stopwatch_to_json(a.stopwatch)},
-          {"evidence", std::move(evidence)},
-          {"created", to_ms(a.created)},
-          {"updated", to_ms(a.updated)}};
+  json::Value out = {{"id", a.id},
+                     {"thing", a.thing},
+                     {"thingId", a.thing_id},
+                     {"level", to_string(a.level)},
+                     {"state", to_string(a.state)},
+                     {"entry", a.entry},
+                     {"rule", a.rule},
+                     {"mode", a.mode},
+                     {"severity", a.severity},
+                     {"reason", a.reason},
+                     {"waitReason", a.wait_reason},
+                     {"requestedBy", a.requested_by},
+                     {"approvedBy", a.approved_by},
+                     {"violations", a.violations},
+                     {"cleared", a.cleared},
+                     {"invalidated", a.invalidated},
+                     {"certificates", a.certificates},
+                     {"groups", a.groups},
+                     {"gatewaySeen", a.gateway_seen},
+                     {"leaseEnd", to_ms(a.lease_end)},
+                     {"accessVersion", a.access_version},
+                     {"follows", a.follows},
+                     {"stopwatch", stopwatch_to_json(a.stopwatch)},
+                     {"evidence", std::move(evidence)},
+                     {"created", to_ms(a.created)},
+                     {"updated", to_ms(a.updated)}};
+  if (a.claimed) out["claimed"] = true;
+  return out;
 }
 
 Result<Action> action_from_json(const json::Value& value) {
@@ -91,6 +93,7 @@ Result<Action> action_from_json(const json::Value& value) {
   a.certificates = r.texts_or_empty("certificates", 1000, 64);
   a.groups = r.texts_or_empty("groups", 256, 128);
   a.gateway_seen = r.boolean_or("gatewaySeen", false);
+  a.claimed = r.boolean_or("claimed", false);
   a.lease_end = r.instant_ms("leaseEnd");
   a.access_version = r.integer_or("accessVersion", 0, 0, any_max);
   a.follows = r.text_or("follows", "", 64);

@@ -61,6 +61,7 @@ struct Action {
   std::vector<std::string> certificates;
   std::vector<std::string> groups;
   bool gateway_seen = false;
+  bool claimed = false;  // nobody vouches that the reports behind it are the thing's own: it asks
   Instant lease_end;
   std::int64_t access_version = 0;  // of the record that puts it in force
   std::string follows;              // the action of which this is the next step

@@ -47,6 +47,7 @@ json::Value to_json(const ViolationEvent& e) {
                      {"firmware", e.firmware},
                      {"engineVersion", e.engine_version}};
   if (e.value) out["metricValue"] = to_json(*e.value);
+  if (e.claimed) out["claimed"] = true;
   return out;
 }
 
@@ -79,6 +80,7 @@ Result<ViolationEvent> violation_event_from_json(const json::Value& value) {
   e.seen = r.text_or("seen", "", 4096);
   e.reason = r.text_or("reason", "", 1024);
   e.gateway_seen = r.boolean_or("gatewaySeen", false);
+  e.claimed = r.boolean_or("claimed", false);
   e.partition = static_cast<std::int32_t>(r.integer("partition", 0, 1 << 20));
   e.offset = r.integer("offset", 0, any_max);
   e.received = r.instant_ms("receivedTime");

@@ -32,6 +32,7 @@ struct ViolationEvent {
   std::string seen;                  // in words: "48101"
   std::string reason;                // why it ended, for cleared and invalidated; else empty
   bool gateway_seen = false;         // the evidence is a gateway's own, not the device's word
+  bool claimed = false;              // nobody vouches that the reports behind it are the thing's own
   std::int32_t partition = 0;        // place of the deciding record on `devices`
   std::int64_t offset = 0;
   Instant received;                 // when the gateway took the deciding report

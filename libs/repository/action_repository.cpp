@@ -23,10 +23,12 @@ Status settle(store::Transaction& tx, const Policy& policy, Action& action, resp
     action.wait_reason = "observe: nothing is done";
     return detail::record_step(tx, action, "observed", responder, "would have acted", now);
   }
-  if (mode == respond::EntryMode::ask || action.level == fleet::HoldLevel::revoke) {
+  const bool is_revocation = action.level == fleet::HoldLevel::revoke;
+  if (mode == respond::EntryMode::ask || is_revocation || action.claimed) {
     action.state = ActionState::awaiting_approval;
-    action.wait_reason =
-        action.level == fleet::HoldLevel::revoke ? "revocation is a person's decision" : "the playbook asks";
+    action.wait_reason = is_revocation    ? "revocation is a person's decision"
+                         : action.claimed ? "nobody vouches that the reports are the thing's own"
+                                          : "the playbook asks";
     return detail::record_step(tx, action, "awaiting_approval", responder, action.wait_reason, now);
   }
   const auto question = detail::question_for(tx, policy, action, now);
@@ -106,6 +108,7 @@ Action action_for(const respond::PlaybookEntry& entry, const fleet::ViolationEve
   a.violations = {v.violation_id};
   a.groups = v.groups;
   a.gateway_seen = v.gateway_seen;
+  a.claimed = v.claimed;
   a.lease_end = now + entry.lease;
   a.stopwatch.received = v.received;
   a.stopwatch.detected = v.time;
@@ -133,12 +136,15 @@ Status join(store::Transaction& tx, const Policy& policy, const respond::Playboo
   action.violations.push_back(v.violation_id);
   if (action.reason.size() < reason_bytes_max) action.reason += "; " + reason_of(v);
   action.gateway_seen = action.gateway_seen || v.gateway_seen;
+  // It asks only because nobody vouched; for this one somebody does.
+  const bool was_claimed = std::exchange(action.claimed, action.claimed && v.claimed);
   if (const Status joined = detail::record_step(tx, action, "violation_joined", responder, reason_of(v), now); !joined)
     return joined;
   // It asks only because it was over; now it is not.
   const bool was_over =
       action.state == ActionState::awaiting_approval && action.wait_reason == detail::alarm_has_cleared;
-  return was_over ? settle(tx, policy, action, entry.mode, now) : Status();
+  const bool is_vouched_now = was_claimed && !action.claimed && action.state == ActionState::awaiting_approval;
+  return was_over || is_vouched_now ? settle(tx, policy, action, entry.mode, now) : Status();
 }
 
 Action by_hand(const std::string& thing, const std::string& thing_id, fleet::HoldLevel level, const std::string& reason,

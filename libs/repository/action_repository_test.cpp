@@ -31,6 +31,31 @@ TEST_F(ActionTest, FurtherViolationsOfAHeldThingJoinItsAction) {
   EXPECT_EQ(holds("g-1"), 1U);
 }
 
+TEST_F(ActionTest, WhatNobodyVouchesForAsksAPerson) {
+  fleet_of(20, "g");
+  auto claimed = violation("g-1", "g");
+  claimed.claimed = true;
+  const auto first = decided(claimed);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->state, ActionState::awaiting_approval);
+  EXPECT_THAT(first->wait_reason, HasSubstr("nobody vouches"));
+  EXPECT_EQ(holds("g-1"), 0U);
+  auto more = violation("g-1", "g", "destinations");
+  more.claimed = true;
+  EXPECT_EQ(decided(more)->state, ActionState::awaiting_approval) << "more of it is no better";
+}
+
+TEST_F(ActionTest, WhatSomebodyVouchesForActsAlsoBehindWhatNobodyDid) {
+  fleet_of(20, "g");
+  auto claimed = violation("g-1", "g");
+  claimed.claimed = true;
+  const auto first = decided(claimed);
+  const auto second = decided(violation("g-1", "g", "destinations"));
+  EXPECT_EQ(first->id, second->id);
+  EXPECT_EQ(second->state, ActionState::executing);
+  EXPECT_EQ(holds("g-1"), 1U);
+}
+
 TEST_F(ActionTest, TheSecondOfANewRuleWaitsForItsCanary) {
   fleet_of(40, "g");
   const auto first = decided(violation("g-1", "g"));

@@ -157,6 +157,7 @@ std::multimap<std::string, Value> samples() {
   full.value = fleet::MetricValue{};
   full.value->cidrs = std::vector<std::string>{"203.0.113.7/32"};
   full.groups = {"cams"};
+  full.claimed = true;
 
   fleet::AccessRecord access{"cam-1", "id", 3, {{"a1", fleet::HoldLevel::isolate, "why", "responder", now, now}}};
   fleet::CertificateRecord certificate{digest, "cam-1", "id", digest, "0a1b", fleet::CertificateStatus::revoked,
@@ -175,13 +176,15 @@ std::multimap<std::string, Value> samples() {
   enforcement.id = "e1";
   enforcement.gateway = "gateway-1";
   enforcement.time = now;
-  const fleet::RefusedRecord refused{"r1", "gateway-1", "fleetward.access", "cam-1", 0, 7,
-                                     "3", "unsigned", "00", "", now};
+  const fleet::RefusedRecord refused{"r1", "gateway-1", "fleetward.access", "cam-1", 0, 7, "3", "unsigned", "00",
+                                     "",   now};
   fleet::EnforcementEvent cut = enforcement;
   cut.kind = fleet::EnforcementKind::session_cut;
   cut.level = fleet::HoldLevel::revoke;
   cut.mqtt_reason_code = 0x98;
   fleet::ActionEvent step{"a1.1", 1, "executing", "responder", "why", now, action()};
+  fleet::ActionEvent claimed = step;
+  claimed.action.claimed = true;
   fleet::Incident incident;
   incident.id = "i1";
   incident.window_start = now;
@@ -227,6 +230,7 @@ std::multimap<std::string, Value> samples() {
           {"enforcement", to_json(cut)},
           {"refused-record", to_json(refused)},
           {"action", to_json(step)},
+          {"action", to_json(claimed)},
           {"incident", to_json(incident)},
           {"incident", to_json(braked)},
           {"governor", to_json(governor)},

@@ -40,6 +40,14 @@ detect::InputRecord to_input(const bus::Record& record) {
       in.packet_id = parse_decimal<std::uint16_t>(header.value);
     } else if (header.name == fleet::header::dup) {
       in.dup = header.value == "1";
+    } else if (header.name == fleet::header::origin) {
+      in.origin = header.value;
+    } else if (header.name == fleet::header::origin_partition) {
+      in.origin_partition = parse_decimal<std::int32_t>(header.value).value_or(-1);
+    } else if (header.name == fleet::header::origin_offset) {
+      in.origin_offset = parse_decimal<std::int64_t>(header.value).value_or(-1);
+    } else if (header.name == fleet::header::claimed) {
+      in.claimed = header.value == "1";
     }
   }
   return in;
