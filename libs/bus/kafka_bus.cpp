@@ -31,7 +31,8 @@ class KafkaBus final : public Bus {
 
   Status ensure_topics(const std::vector<TopicSpec>& specs) override {
     if (const Status good = core_->lookup->ensure_topics(specs); !good) return good;
-    return core_->refresh_topics();
+    if (const Status known = core_->refresh_topics(); !known) return known;
+    return producer()->learn(specs);
   }
 
   [[nodiscard]] std::int32_t partition_count(std::string_view topic) const override {

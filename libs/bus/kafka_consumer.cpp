@@ -11,6 +11,9 @@
 namespace fleetward::bus::kafka {
 namespace {
 
+constexpr Millis settle_wait{20};
+constexpr int settle_rounds_max = 50;
+
 class KafkaConsumer final : public Consumer {
  public:
   KafkaConsumer(KafkaCorePtr core, async::Scheduler& scheduler, ConsumerOptions options,
@@ -59,9 +62,11 @@ class KafkaConsumer final : public Consumer {
     std::shared_ptr<GroupMember> member = ownership_->member;
     if (!member) co_return Status();
     member->listen(nullptr);
-    std::function<Result<void>()> leave = [member] { return member->leave(); };
+    auto change = std::make_shared<Event>(std::move(change_));
+    std::function<Result<void>()> leave = [member, change] { return member->leave(*change); };
     const Status left = co_await on_thread<void>(member->worker(), scheduler_, leave);
     leave = nullptr;
+    change.reset();
     member.reset();
     let_go(false);
     co_return left;
@@ -87,10 +92,12 @@ class KafkaConsumer final : public Consumer {
     ownership_->epochs.clear();
     if (!ownership_->member) return;
     ownership_->member->listen(nullptr);
-    core_->closer.post([member = std::move(ownership_->member), leaves]() mutable {
+    auto change = std::make_shared<Event>(std::move(change_));
+    core_->closer.post([member = std::move(ownership_->member), leaves, change]() mutable {
       member->worker().run_and_wait([&] {
-        if (leaves) (void)member->leave();  // it has logged what went wrong
+        if (leaves) (void)member->leave(*change);  // it has logged what went wrong
       });
+      change.reset();
       member.reset();
     });
     ownership_->member = nullptr;
@@ -101,19 +108,32 @@ class KafkaConsumer final : public Consumer {
     if (is_replaced_ && unsaid_.lost.empty()) {
       co_return Error(ErrorCode::fenced, "another member of the same name has taken over: " + options_.member);
     }
+    const bool gives_up = !giving_up_.empty();
     const Status given = co_await give_up();
     if (!given) co_return given.error();
     const Status controlled = co_await control();
     if (!controlled) co_return controlled.error();
     const Status watched = co_await watch_for_stall();
     if (!watched) co_return watched.error();
-    if (!change_) {
-      const Status drained = drain(records_max);
-      if (!drained) co_return drained.error();
+    Status drained = drain(records_max);
+    // Once it has given up, the client asks to be assigned anew before it lets the group go on: at once, so that nobody
+    // waits for this member's next poll.
+    for (int i = 0; gives_up && is_open(drained, records_max) && i < settle_rounds_max; ++i) {
+      co_await event_.wait(settle_wait);
+      drained = drain(records_max);
     }
-    if (!change_) co_return Status();
-    const Status changed = co_await handle_change();
-    co_return changed;
+    if (!drained) co_return drained.error();
+    if (change_ && !is_expired_) {
+      const Status changed = co_await handle_change();
+      if (!changed) co_return changed.error();
+    }
+    if (is_expired_) co_return renew();
+    co_return Status();
+  }
+
+  // Whether draining on may still bring a change.
+  [[nodiscard]] bool is_open(const Status& drained, std::size_t records_max) const {
+    return drained.ok() && !change_ && !is_expired_ && !is_replaced_ && unsaid_.records.size() < records_max;
   }
 
   async::Task<Status> give_up() {
@@ -146,6 +166,7 @@ class KafkaConsumer final : public Consumer {
 
   // Up to so many records, or a change of the assignment, whichever comes first.
   Status drain(std::size_t records_max) {
+    if (change_ || is_expired_) return {};
     std::size_t bytes = 0;
     while (unsaid_.records.size() < records_max && bytes < options_.batch_bytes_max) {
       Event event = ownership_->member->next();
@@ -157,11 +178,11 @@ class KafkaConsumer final : public Consumer {
       }
       if (type == RD_KAFKA_EVENT_ERROR) {
         if (const Status passed = note_error(event.get()); !passed) return passed;
-        if (is_replaced_) break;
+        if (is_replaced_ || is_expired_) break;
         continue;
       }
       while (const rd_kafka_message_t* message = rd_kafka_event_message_next(event.get())) {
-        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) continue;  // what it does not get, the client asks for again
         bytes += message->len + message->key_len;
         unsaid_.records.push_back(to_record(*message));
         stall_.note_progress(message->partition, message->offset + 1);
@@ -179,37 +200,33 @@ class KafkaConsumer final : public Consumer {
       lose_all();
       return unsaid_.lost.empty() ? Status(Error(ErrorCode::fenced, error.message)) : Status();
     }
-    if (code == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED || error.code == ErrorCode::unavailable) {
-      log::warn("kafka_consume_failed", {{"topic", options_.topic}, {"error", error.message}});
-      return {};  // the client goes on trying; what was lost comes as a change
-    }
-    return error;
+    if (error.code != ErrorCode::unavailable) return error;
+    log::warn("kafka_consume_failed", {{"topic", options_.topic}, {"error", error.message}});
+    // It was silent too long. Otherwise the client goes on trying.
+    is_expired_ = is_expired_ || code == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED;
+    return {};
   }
 
   async::Task<Status> handle_change() {
     std::vector<std::int32_t> partitions;
     const rd_kafka_topic_partition_list_t* const list = rd_kafka_event_topic_partition_list(change_.get());
     for (int i = 0; list != nullptr && i < list->cnt; ++i) partitions.push_back(list->elems[i].partition);
-    const bool is_assign = rd_kafka_event_error(change_.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-    if (is_assign) {
+    std::function<Result<bool>()> work = [member = ownership_->member] { return member->note_membership(); };
+    const Result<bool> is_member = co_await on_thread<bool>(ownership_->member->worker(), scheduler_, work);
+    if (!is_member) co_return is_member.error();
+    if (!*is_member) {
+      is_expired_ = true;
+      co_return Status();
+    }
+    if (rd_kafka_event_error(change_.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
       const Status taken = co_await take_partitions(partitions);
       if (!taken) co_return taken.error();
     } else {
-      std::function<Result<void>()> work = [member = ownership_->member] { return member->note_membership(); };
-      const Status noted = co_await on_thread<void>(ownership_->member->worker(), scheduler_, work);
-      if (!noted) co_return noted.error();
-      if (ownership_->member->has_lost()) lose_all();
       for (const std::int32_t p : partitions) {
-        if (!ownership_->epochs.contains(p)) continue;  // told as lost
         std::erase_if(unsaid_.records, [&](const Record& r) { return r.partition == p; });
         unsaid_.revoked.push_back(p);
       }
       giving_up_ = partitions;
-      // Nobody has to be told first of what is lost.
-      if (unsaid_.revoked.empty()) {
-        const Status given = co_await give_up();
-        if (!given) co_return given.error();
-      }
     }
     change_.reset();
     co_return Status();
@@ -255,17 +272,21 @@ class KafkaConsumer final : public Consumer {
     for (std::size_t i = 0; i < partitions.size(); ++i) {
       if (stall_.is_stalled(partitions[i], (*ends)[i].end)) is_stalled = true;
     }
-    if (!is_stalled) co_return Status();
-    const Status renewed = renew();
-    co_return renewed;
+    if (is_stalled) {
+      log::warn("kafka_consumer_stalled", {{"group", options_.group}, {"topic", options_.topic}});
+      core_->stalls.add();
+      is_expired_ = true;
+    }
+    co_return Status();
   }
 
+  // Takes part again as another member, which claims nothing that the one before had.
   Status renew() {
+    lose_all();
     Result<std::shared_ptr<GroupMember>> fresh = GroupMember::make(core_, options_);
     if (!fresh) return fresh.error();
-    log::warn("kafka_consumer_stalled", {{"group", options_.group}, {"topic", options_.topic}});
-    core_->stalls.add();
-    lose_all();
+    is_expired_ = false;
+    giving_up_.clear();
     let_go(false);
     take(std::move(*fresh));
     return {};
@@ -298,11 +319,12 @@ class KafkaConsumer final : public Consumer {
   StallWatch stall_;
   std::deque<Control> controls_;
   std::set<std::int32_t> paused_;
-  std::vector<std::int32_t> giving_up_;  // told as revoked, or lost; the next poll gives them back
+  std::vector<std::int32_t> giving_up_;  // told as revoked; the next poll gives them back
   Event change_;                         // of the assignment; not handled yet
   PollResult unsaid_;
   std::uint64_t last_epoch_ = 0;
-  bool is_replaced_ = false;
+  bool is_replaced_ = false;  // by another of its name
+  bool is_expired_ = false;   // its partitions are lost: it takes part again as another member
   async::Event event_;
 };
 

@@ -1,27 +1,79 @@
 #include "bus/kafka_lookup.hpp"
 
+#include <thread>
+
 namespace fleetward::bus::kafka {
 namespace {
 
 using AdminOptions = Owned<rd_kafka_AdminOptions_t, rd_kafka_AdminOptions_destroy>;
 using GroupQuestion = Owned<rd_kafka_ListConsumerGroupOffsets_t, rd_kafka_ListConsumerGroupOffsets_destroy>;
 
+// What passes by itself within so long (a leader that moves, a transaction that is about to end) is no error.
+constexpr Millis retry_limit{1'000};
+
+template <class Work>
+auto with_retries(const Work& work) {
+  constexpr Millis pause{20};
+  const auto end = std::chrono::steady_clock::now() + retry_limit;
+  auto result = work();
+  while (!result && result.error().code == ErrorCode::unavailable && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(pause);
+    result = work();
+  }
+  return result;
+}
+
 }  // namespace
 
+Status learn_topic(rd_kafka_t* client, const std::string& topic, Millis limit) {
+  const Topic handle(rd_kafka_topic_new(client, topic.c_str(), nullptr));
+  const rd_kafka_metadata_t* found = nullptr;
+  const rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, handle.get(), &found, to_int(limit));
+  const Metadata owned(found);
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, "ask for topic " + topic);
+  return {};
+}
+
 Result<std::unique_ptr<Lookup>> Lookup::make(const KafkaOptions& options) {
+  std::unique_ptr<Lookup> out(new Lookup(options));
   ClientSettings settings;
   settings.settings = {{"isolation.level", "read_uncommitted"}};
+  settings.failed = on_error;
+  settings.opaque = out.get();
   Result<Client> client = make_client(RD_KAFKA_CONSUMER, options, settings);
   if (!client) return client.error();
-  return std::unique_ptr<Lookup>(new Lookup(options, std::move(*client)));
+  out->client_ = std::move(*client);
+  return out;
+}
+
+// Called by whoever polls the client: metadata().
+void Lookup::on_error(rd_kafka_t*, int code, const char* reason, void* opaque) {
+  const Error error = to_error(static_cast<rd_kafka_resp_err_t>(code), "the brokers", reason);
+  if (error.code != ErrorCode::unauthenticated) return;  // the log has it, and what fails for it tells it
+  auto* const self = static_cast<Lookup*>(opaque);
+  const std::lock_guard lock(self->mutex_);
+  self->refused_ = error;
+  // librdkafka #4895, mended in 2.6.1: before it, a broker that takes SCRAM at its word does not let it in.
+  constexpr int mended_in = 0x02060100;
+  if (rd_kafka_version() < mended_in && self->options_.sasl_mechanism.starts_with("SCRAM")) {
+    self->refused_ = Error(error.code, error.message +
+                                           "; are the credentials right, then it is because this librdkafka cannot do "
+                                           "SCRAM with Kafka 4: use PLAIN over TLS, or a client certificate");
+  }
 }
 
 Result<Metadata> Lookup::metadata(bool of_all, rd_kafka_topic_t* topic) {
   const rd_kafka_metadata_t* found = nullptr;
   const rd_kafka_resp_err_t code =
       rd_kafka_metadata(client_.get(), of_all ? 1 : 0, topic, &found, to_int(options_.request_limit));
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, "ask for the topics");
-  return Metadata(found);
+  rd_kafka_poll(client_.get(), 0);
+  const std::lock_guard lock(mutex_);
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    refused_ = Status();
+    return Metadata(found);
+  }
+  if (!refused_) return refused_.error();
+  return to_error(code, "ask for the topics");
 }
 
 Result<std::map<std::string, std::int32_t, std::less<>>> Lookup::partition_counts(const std::string& topic) {
@@ -50,11 +102,13 @@ Result<std::string> Lookup::addresses() {
 }
 
 Result<PartitionBounds> Lookup::bounds(const std::string& topic, std::int32_t partition) {
-  PartitionBounds out;
-  const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition, &out.begin,
-                                                                    &out.end, to_int(options_.request_limit));
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, fmt::format("where {}/{} ends", topic, partition));
-  return out;
+  return with_retries([&]() -> Result<PartitionBounds> {
+    PartitionBounds out;
+    const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+        client_.get(), topic.c_str(), partition, &out.begin, &out.end, to_int(options_.request_limit));
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, fmt::format("where {}/{} ends", topic, partition));
+    return out;
+  });
 }
 
 Result<Event> Lookup::ask(
@@ -84,6 +138,11 @@ Result<Event> Lookup::ask(
 
 Result<std::vector<Position>> Lookup::committed(const std::string& group, const std::string& topic,
                                                 const std::vector<std::int32_t>& partitions) {
+  return with_retries([&] { return committed_now(group, topic, partitions); });
+}
+
+Result<std::vector<Position>> Lookup::committed_now(const std::string& group, const std::string& topic,
+                                                    const std::vector<std::int32_t>& partitions) {
   std::vector<Position> wanted;
   for (const std::int32_t p : partitions) wanted.push_back({p, 0});
   const Partitions list = make_partitions(topic, wanted);

@@ -29,8 +29,11 @@ class Lookup {
   Status ensure_topics(const std::vector<TopicSpec>& specs);
 
  private:
-  Lookup(const KafkaOptions& options, Client client) : options_(options), client_(std::move(client)) {}
+  explicit Lookup(const KafkaOptions& options) : options_(options) {}
+  static void on_error(rd_kafka_t*, int code, const char* reason, void* opaque);
 
+  Result<std::vector<Position>> committed_now(const std::string& group, const std::string& topic,
+                                              const std::vector<std::int32_t>& partitions);
   Result<Metadata> metadata(bool of_all, rd_kafka_topic_t* topic);
   Status create(const std::vector<TopicSpec>& specs);
   Status wait_created(const std::vector<TopicSpec>& specs);
@@ -40,7 +43,12 @@ class Lookup {
                     const std::function<void(rd_kafka_t*, const rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& ask);
 
   KafkaOptions options_;
+  std::mutex mutex_;  // refused_
+  Status refused_;    // why a broker does not talk to us, though it is there
   Client client_;
 };
+
+// The client learns where the partitions of a topic are, instead of with the first record that it writes or reads.
+Status learn_topic(rd_kafka_t* client, const std::string& topic, Millis limit);
 
 }  // namespace fleetward::bus::kafka

@@ -10,16 +10,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::string to_bytes(const rd_kafka_consumer_group_metadata_t& metadata) {
-  void* bytes = nullptr;
-  std::size_t size = 0;
-  const Failure failure(rd_kafka_consumer_group_metadata_write(&metadata, &bytes, &size));
-  if (failure) return {};
-  std::string out(static_cast<const char*>(bytes), size);
-  rd_kafka_mem_free(nullptr, bytes);
-  return out;
-}
-
 }  // namespace
 
 Result<std::shared_ptr<GroupMember>> GroupMember::make(KafkaCorePtr core, const ConsumerOptions& options) {
@@ -61,15 +51,25 @@ Status GroupMember::join() {
   return {};
 }
 
-// A transaction is committed under the membership of the last assignment: by that the broker refuses it when the
-// membership is over. One without a member would not be checked at all, so it is as good as none.
-Status GroupMember::note_membership() {
+std::string GroupMember::member_id() const {
+  char* const id = rd_kafka_memberid(client_.get());
+  std::string out = id == nullptr ? "" : id;
+  if (id != nullptr) rd_kafka_mem_free(client_.get(), id);
+  return out;
+}
+
+bool GroupMember::is_expired() const {
+  return rd_kafka_assignment_lost(client_.get()) == 1 || (!member_id_.empty() && member_id() != member_id_);
+}
+
+// A transaction is committed under this membership: by that the broker refuses it when the membership is over. The
+// client says by itself that it has lost what it had, but not when it was dropped while a change was waiting to be
+// handled: then it would go on with partitions that are somebody else's. Its id in the group tells both.
+Result<bool> GroupMember::note_membership() {
+  if (is_expired()) return false;
+  member_id_ = member_id();
   membership_.reset(rd_kafka_consumer_group_metadata(client_.get()));
-  if (!membership_) return Error(ErrorCode::unavailable, "kafka: group " + options_.group + " says nothing of itself");
-  const GroupMetadata nobody(
-      rd_kafka_consumer_group_metadata_new_with_genid(options_.group.c_str(), -1, "", options_.member.c_str()));
-  if (to_bytes(*membership_) == to_bytes(*nobody)) membership_.reset();
-  return {};
+  return !member_id_.empty() && membership_ != nullptr;
 }
 
 Result<std::vector<Position>> GroupMember::assign(const std::vector<std::int32_t>& partitions) {
@@ -89,7 +89,6 @@ Result<std::vector<Position>> GroupMember::assign(const std::vector<std::int32_t
   const Partitions list = make_partitions(options_.topic, start);
   const Failure failure(rd_kafka_incremental_assign(client_.get(), list.get()));
   if (failure) return to_error(*failure, "take partitions of " + options_.topic);
-  if (const Status noted = note_membership(); !noted) return noted.error();
   return start;
 }
 
@@ -99,7 +98,7 @@ Status GroupMember::give_up(const std::vector<std::int32_t>& partitions) {
   const Partitions list = make_partitions(options_.topic, positions);
   const Failure failure(rd_kafka_incremental_unassign(client_.get(), list.get()));
   if (failure) return to_error(*failure, "give partitions of " + options_.topic + " up");
-  return note_membership();
+  return {};
 }
 
 Status GroupMember::pause(std::int32_t partition) {
@@ -129,14 +128,13 @@ Result<std::vector<Position>> GroupMember::commit(const std::vector<Position>& o
                                                   const std::vector<OutRecord>& records,
                                                   const std::vector<std::int32_t>& places) {
   const Error gone(ErrorCode::fenced, "a newer owner has the partition");
-  if (has_lost()) return gone;
+  if (is_expired() || !membership_) return gone;
   const Partitions list = make_partitions(options_.topic, offsets);
   if (records.empty()) {
     const Status committed = commit_offsets(*list);
     if (!committed) return committed.error();
     return std::vector<Position>();
   }
-  if (!membership_) return gone;
   return transactions_.commit(records, places, *list, *membership_);
 }
 
@@ -168,28 +166,30 @@ Result<std::vector<PartitionBounds>> GroupMember::lags(const std::vector<std::in
   return out;
 }
 
-Status GroupMember::leave() {
+// Whatever the group wants changed is done, without anybody being told.
+rd_kafka_resp_err_t GroupMember::follow(rd_kafka_event_t* event) {
+  if (event == nullptr || rd_kafka_event_type(event) != RD_KAFKA_EVENT_REBALANCE) return RD_KAFKA_RESP_ERR_NO_ERROR;
+  const bool is_assign = rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+  rd_kafka_topic_partition_list_t* const list = rd_kafka_event_topic_partition_list(event);
+  const Failure failure(is_assign ? rd_kafka_incremental_assign(client_.get(), list)
+                                  : rd_kafka_incremental_unassign(client_.get(), list));
+  return failure ? rd_kafka_error_code(failure.get()) : RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+Status GroupMember::leave(const Event& unhandled) {
   constexpr Millis limit{3'000};
   constexpr int step_ms = 20;
   const Clock::time_point end = Clock::now() + limit;
-  rd_kafka_resp_err_t code = rd_kafka_unsubscribe(client_.get());
-  const auto is_member = [this] {
-    char* const id = rd_kafka_memberid(client_.get());
-    const bool is = id != nullptr && *id != '\0';
-    if (id != nullptr) rd_kafka_mem_free(client_.get(), id);
-    return is;
-  };
+  rd_kafka_resp_err_t code = follow(unhandled.get());
+  const rd_kafka_resp_err_t unsubscribed = rd_kafka_unsubscribe(client_.get());
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = unsubscribed;
   // A static member leaves only here: closing alone would keep its partitions for its name.
-  while (is_member() && Clock::now() < end) {
+  while (!member_id().empty() && Clock::now() < end) {
     const Event event(rd_kafka_queue_poll(queue_.get(), step_ms));
-    if (!event || rd_kafka_event_type(event.get()) != RD_KAFKA_EVENT_REBALANCE) continue;
-    const bool is_assign = rd_kafka_event_error(event.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-    rd_kafka_topic_partition_list_t* const list = rd_kafka_event_topic_partition_list(event.get());
-    const Failure failure(is_assign ? rd_kafka_incremental_assign(client_.get(), list)
-                                    : rd_kafka_incremental_unassign(client_.get(), list));
-    if (failure) code = rd_kafka_error_code(failure.get());
+    const rd_kafka_resp_err_t followed = follow(event.get());
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = followed;
   }
-  if (is_member() && code == RD_KAFKA_RESP_ERR_NO_ERROR) code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+  if (!member_id().empty() && code == RD_KAFKA_RESP_ERR_NO_ERROR) code = RD_KAFKA_RESP_ERR__TIMED_OUT;
   const rd_kafka_resp_err_t closed = rd_kafka_consumer_close(client_.get());
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = closed;
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};

@@ -18,8 +18,6 @@ class GroupMember {
   // `ready` is notified when there is something after there was nothing; none: nobody is any more.
   void listen(async::Event* ready);
   Event next() { return Event(rd_kafka_queue_poll(queue_.get(), 0)); }
-  // Its partitions are somebody else's already, though it has not said so yet.
-  [[nodiscard]] bool has_lost() const { return rd_kafka_assignment_lost(client_.get()) == 1; }
   async::LoopThread& worker() { return worker_; }
 
   // ---- the worker
@@ -27,8 +25,9 @@ class GroupMember {
   // Takes them, each from its committed offset on, or from its beginning; says where that is.
   Result<std::vector<Position>> assign(const std::vector<std::int32_t>& partitions);
   Status give_up(const std::vector<std::int32_t>& partitions);
-  // Of each change of the assignment, before it is told: what is committed from then on is committed under it.
-  Status note_membership();
+  // Of each change of the assignment, before it is told: what is committed from then on is committed under it. False:
+  // the group has dropped it meanwhile, so that its partitions are somebody else's; make another member.
+  Result<bool> note_membership();
   Status pause(std::int32_t partition);
   Status resume(std::int32_t partition);
   Status seek(Position to);
@@ -37,8 +36,9 @@ class GroupMember {
   // Where partitions end, and where the member reads next: what the watch for stalls compares.
   Result<std::vector<PartitionBounds>> lags(const std::vector<std::int32_t>& partitions);
   // Gives everything back and leaves the group at once. Without it, its name keeps its partitions until the session
-  // time-out: a process that comes back sooner goes on with them.
-  Status leave();
+  // time-out: a process that comes back sooner goes on with them. `unhandled`: a change that was taken out of next(),
+  // if there is one; the client waits for its end.
+  Status leave(const Event& unhandled);
 
  private:
   GroupMember(KafkaCorePtr core, ConsumerOptions options)
@@ -46,13 +46,18 @@ class GroupMember {
         options_(std::move(options)),
         transactions_(core_->options, "fleetward." + options_.group + "." + options_.member) {}
 
+  rd_kafka_resp_err_t follow(rd_kafka_event_t* event);
+  [[nodiscard]] std::string member_id() const;
+  // Whether the group has dropped it since its last change.
+  [[nodiscard]] bool is_expired() const;
   Status commit_offsets(const rd_kafka_topic_partition_list_t& offsets);
 
   KafkaCorePtr core_;
   ConsumerOptions options_;
   Client client_;
   Queue queue_;
-  GroupMetadata membership_;  // that of the last assignment; none: it has none
+  std::string member_id_;     // by which the group knows it; empty: before its first assignment
+  GroupMetadata membership_;  // that of the last change
   Transactions transactions_;
   async::LoopThread worker_{"kafka-member"};  // last, so that it ends first
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bus/kafka_lookup.hpp"
 #include "log/log.hpp"
 
 namespace fleetward::bus::kafka {
@@ -89,6 +90,13 @@ Producer::~Producer() {
     is_stopping_ = true;
     thread_.join();
   }
+}
+
+Status Producer::learn(const std::vector<TopicSpec>& topics) {
+  for (const TopicSpec& topic : topics) {
+    if (const Status learnt = learn_topic(client_.get(), topic.name, options_.request_limit); !learnt) return learnt;
+  }
+  return {};
 }
 
 void Producer::run() {

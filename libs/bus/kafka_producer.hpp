@@ -31,6 +31,8 @@ class Producer {
   Producer& operator=(const Producer&) = delete;
 
   void append(const Batch& records, Placement placement, AppendCallback done);
+  // Blocking: learns where topics are before the first record for them comes.
+  Status learn(const std::vector<TopicSpec>& topics);
   // It takes nothing any more: make another.
   [[nodiscard]] bool is_broken() const { return is_broken_; }
   [[nodiscard]] Status health() const;

@@ -33,7 +33,9 @@ class Source {
     for (const std::int32_t p : started_) rd_kafka_consume_stop(topic_.get(), p);
   }
 
-  Status start(const std::vector<Position>& from) {
+  Status start(const std::vector<Position>& from, Millis limit) {
+    const Status learnt = learn_topic(client_.get(), rd_kafka_topic_name(topic_.get()), limit);
+    if (!learnt) return learnt;
     for (const Position& p : from) {
       if (rd_kafka_consume_start_queue(topic_.get(), p.partition, p.offset, queue_.get()) != 0) {
         return to_error(rd_kafka_last_error(), "read");
@@ -113,7 +115,7 @@ class KafkaReader final : public Reader {
         out.push_back({p.partition, bounds->begin, bounds->end});
         from.push_back({p.partition, std::max(p.offset, bounds->begin)});
       }
-      const Status started = source->start(from);
+      const Status started = source->start(from, core->options.request_limit);
       if (!started) return started.error();
       return out;
     };

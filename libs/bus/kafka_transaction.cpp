@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bus/kafka_lookup.hpp"
 #include "bus/kafka_producer.hpp"
 #include "log/log.hpp"
 
@@ -52,6 +53,7 @@ Status Transactions::open() {
   const Failure failure = with_retries(end, [&](int ms) { return rd_kafka_init_transactions(client->get(), ms); });
   if (failure) return to_error(*failure, "begin transactions");
   client_ = std::move(*client);
+  topics_.clear();
   return {};
 }
 
@@ -59,6 +61,10 @@ Status Transactions::produce_all(const std::vector<OutRecord>& records, std::vec
   constexpr int full_wait_ms = 20;
   const Clock::time_point end = Clock::now() + options_.transaction_limit;
   for (std::size_t i = 0; i < records.size(); ++i) {
+    if (topics_.insert(records[i].topic).second) {
+      const Status learnt = learn_topic(client_.get(), records[i].topic, options_.request_limit);
+      if (!learnt) return learnt.error();
+    }
     rd_kafka_resp_err_t code = produce(client_.get(), records[i], positions[i].partition, &positions[i]);
     while (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && Clock::now() < end) {
       rd_kafka_poll(client_.get(), full_wait_ms);

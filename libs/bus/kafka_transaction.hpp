@@ -4,6 +4,8 @@
 // Blocking, for one thread at a time: the member's worker.
 #pragma once
 
+#include <set>
+
 #include "bus/kafka_client.hpp"
 
 namespace fleetward::bus::kafka {
@@ -33,7 +35,8 @@ class Transactions {
 
   KafkaOptions options_;
   std::string id_;
-  Client client_;  // none until it is needed, and after a failure that it does not survive
+  std::set<std::string> topics_;  // that the client knows
+  Client client_;                 // none until it is needed, and after a failure that it does not survive
 };
 
 }  // namespace fleetward::bus::kafka

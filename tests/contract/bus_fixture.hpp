@@ -7,13 +7,27 @@
 
 #include "bus/embedded_bus.hpp"
 #include "contract/temp_folder.hpp"
+#ifdef FLEETWARD_CONTRACT_KAFKA
+#include "bus/kafka_bus.hpp"
+#include "contract/kafka_cluster.hpp"
+#endif
 
 namespace fleetward::contract {
 
-enum class Backend { memory, embedded };
+enum class Backend { memory, embedded, kafka };
 
 inline std::string name_of(const ::testing::TestParamInfo<Backend>& info) {
+  if (info.param == Backend::kafka) return "kafka";
   return info.param == Backend::memory ? "memory" : "embedded";
+}
+
+// The backends of this program: Kafka has one of its own, since it needs a broker.
+inline auto backends() {
+#ifdef FLEETWARD_CONTRACT_KAFKA
+  return ::testing::Values(Backend::kafka);
+#else
+  return ::testing::Values(Backend::memory, Backend::embedded);
+#endif
 }
 
 constexpr Millis patience{20'000};
@@ -29,16 +43,38 @@ class BusTest : public ::testing::TestWithParam<Backend> {
   void open(bus::LocalBusOptions options = {}) {
     if (GetParam() == Backend::memory) {
       bus_ = bus::make_memory_bus(loop_, metrics_, options);
+    } else if (GetParam() == Backend::kafka) {
+      open_kafka(options);
     } else {
       auto opened = bus::open_embedded_bus(folder_ / "bus/bus.db", metrics_, options);
       ASSERT_TRUE(opened.ok()) << opened.error().message;
       bus_ = std::move(*opened);
     }
-    const Status made = bus_->ensure_topics({{"log", 4, bus::TopicKind::log, Millis(0)},
-                                             {"one", 1, bus::TopicKind::log, Millis(0)},
-                                             {"table", 2, bus::TopicKind::table, Millis(0)}});
+    const Status made = bus_->ensure_topics({{name("log"), 4, bus::TopicKind::log, Millis(0)},
+                                             {name("one"), 1, bus::TopicKind::log, Millis(0)},
+                                             {name("table"), 2, bus::TopicKind::table, Millis(0)}});
     ASSERT_TRUE(made.ok()) << made.error().message;
   }
+
+  void open_kafka(const bus::LocalBusOptions& options) {
+#ifdef FLEETWARD_CONTRACT_KAFKA
+    static int tests = 0;
+    suffix_ = fmt::format("-{}", ++tests);  // the tests share a cluster
+    bus::KafkaOptions kafka = KafkaCluster::shared().options();
+    kafka.queue_bytes_max = options.queue_bytes_max;
+    auto opened = bus::open_kafka_bus(kafka, metrics_);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    bus_ = std::move(*opened);
+#else
+    (void)options;
+#endif
+  }
+
+  // Of a topic or a group, in this test.
+  [[nodiscard]] std::string name(std::string_view base) const { return std::string(base) + suffix_; }
+
+  // So long that a member that is asked is not silent, and no longer than need be.
+  [[nodiscard]] Millis brief() const { return Millis(GetParam() == Backend::kafka ? 1'500 : 200); }
 
   // Runs a task on the loop and waits for its value.
   template <class T>
@@ -59,13 +95,14 @@ class BusTest : public ::testing::TestWithParam<Backend> {
     return result.ok() ? *result : std::vector<bus::Position>();
   }
 
-  static bus::OutRecord record(std::string topic, std::string key, std::string value,
-                               std::optional<std::int32_t> partition = {}) {
-    return {std::move(topic), std::move(key), std::move(value), {{"n", "v"}}, partition};
+  [[nodiscard]] bus::OutRecord record(std::string_view topic, std::string key, std::string value,
+                                      std::optional<std::int32_t> partition = {}) const {
+    return {name(topic), std::move(key), std::move(value), {{"n", "v"}}, partition};
   }
 
-  std::unique_ptr<bus::Consumer> subscribe(std::string topic, std::string member, Millis session = Millis(10'000)) {
-    auto consumer = bus_->subscribe(loop_, {"group", std::move(topic), std::move(member), session, 8 << 20});
+  std::unique_ptr<bus::Consumer> subscribe(std::string_view topic, std::string member,
+                                           Millis session = Millis(10'000)) {
+    auto consumer = bus_->subscribe(loop_, {name("group"), name(topic), std::move(member), session, 8 << 20});
     EXPECT_TRUE(consumer.ok());
     return std::move(*consumer);
   }
@@ -82,23 +119,44 @@ class BusTest : public ::testing::TestWithParam<Backend> {
       all.lost.insert(all.lost.end(), some->lost.begin(), some->lost.end());
       all.records.insert(all.records.end(), some->records.begin(), some->records.end());
     }
-    EXPECT_TRUE(done(all)) << "what was waited for did not come";
+    EXPECT_TRUE(done(all)) << fmt::format(
+        "what was waited for did not come, but {} assigned, {} revoked, {} lost, {} records", all.assigned.size(),
+        all.revoked.size(), all.lost.size(), all.records.size());
     return all;
   }
 
+  // Up to so many, as soon as there are some.
+  std::vector<bus::Record> read_some(bus::Reader& reader, std::size_t records_max) {
+    for (int i = 0; i < 400; ++i) {
+      auto some = await(reader.poll(records_max, Millis(50)));
+      EXPECT_TRUE(some.ok()) << (some.ok() ? "" : some.error().message);
+      if (!some.ok() || !some->empty()) return some.ok() ? *some : std::vector<bus::Record>();
+    }
+    ADD_FAILURE() << "nothing came";
+    return {};
+  }
+
   std::vector<bus::Record> read_to_end(const std::string& topic) {
-    auto reader = bus::read_all(*bus_, loop_, topic);
+    auto reader = bus::read_all(*bus_, loop_, name(topic));
     EXPECT_TRUE(reader.ok());
     std::vector<bus::Record> all;
     while (!(*reader)->caught_up()) {
-      auto some = await((*reader)->poll(100, Millis(0)));
-      EXPECT_TRUE(some.ok());
+      auto some = await((*reader)->poll(100, Millis(10)));
+      EXPECT_TRUE(some.ok()) << (some.ok() ? "" : some.error().message);
+      if (!some.ok()) break;
       all.insert(all.end(), some->begin(), some->end());
     }
     return all;
   }
 
+  std::vector<bus::Position> committed(std::string_view topic) {
+    const auto offsets = await(bus_->committed(loop_, name("group"), name(topic)));
+    EXPECT_TRUE(offsets.ok()) << (offsets.ok() ? "" : offsets.error().message);
+    return offsets.ok() ? *offsets : std::vector<bus::Position>();
+  }
+
   TempFolder folder_;
+  std::string suffix_;
   metrics::Registry metrics_;
   async::LoopThread loop_{"contract"};
   async::Scope scope_{loop_, "contract"};

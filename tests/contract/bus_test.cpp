@@ -10,7 +10,7 @@ using bus::Position;
 using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
-INSTANTIATE_TEST_SUITE_P(Backends, BusTest, ::testing::Values(Backend::memory, Backend::embedded), name_of);
+INSTANTIATE_TEST_SUITE_P(Backends, BusTest, backends(), name_of);
 
 TEST_P(BusTest, KeepsOrderPerKeyAndReadsFromTheStart) {
   for (int i = 0; i < 50; ++i)
@@ -42,9 +42,9 @@ TEST_P(BusTest, RefusesUnknownTopicsPartitionsAndHugeRecords) {
 }
 
 TEST_P(BusTest, ATopicOfAnotherShapeIsRefused) {
-  EXPECT_EQ(bus_->ensure_topics({{"log", 8, bus::TopicKind::log, Millis(0)}}).error().code,
+  EXPECT_EQ(bus_->ensure_topics({{name("log"), 8, bus::TopicKind::log, Millis(0)}}).error().code,
             ErrorCode::failed_precondition);
-  EXPECT_TRUE(bus_->ensure_topics({{"log", 4, bus::TopicKind::log, Millis(0)}}).ok());
+  EXPECT_TRUE(bus_->ensure_topics({{name("log"), 4, bus::TopicKind::log, Millis(0)}}).ok());
 }
 
 TEST_P(BusTest, ConsumerGetsAllAndGoesOnFromTheCommittedOffset) {
@@ -88,12 +88,12 @@ TEST_P(BusTest, UnitOfWorkIsRecordsAndOffsetsTogether) {
   ASSERT_TRUE(positions.ok());
   EXPECT_THAT(*positions, SizeIs(1));
   EXPECT_THAT(read_to_end("table"), SizeIs(1));
-  EXPECT_THAT(*await(bus_->committed(loop_, "group", "one")), ElementsAre(Position{0, 1}));
+  EXPECT_THAT(committed("one"), ElementsAre(Position{0, 1}));
 }
 
 TEST_P(BusTest, APausedOwnerIsFencedAfterItsPartitionWasHandedOver) {
   append({record("one", "a", "1")});
-  auto paused = subscribe("one", "m1", Millis(200));
+  auto paused = subscribe("one", "m1", brief());
   poll_until(*paused, [](const auto& r) { return r.records.size() == 1; });
   auto work = paused->begin();
   work->append(record("table", "a", "stale"));
@@ -107,7 +107,7 @@ TEST_P(BusTest, APausedOwnerIsFencedAfterItsPartitionWasHandedOver) {
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::fenced);
   EXPECT_THAT(read_to_end("table"), SizeIs(0));
-  EXPECT_THAT(*await(bus_->committed(loop_, "group", "one")), SizeIs(0));
+  EXPECT_THAT(committed("one"), SizeIs(0));
 
   auto good = taker->begin();
   good->append(record("table", "a", "fresh"));
@@ -143,7 +143,7 @@ TEST_P(BusTest, WhoWasReplacedIsToldAndDoesNotComeBack) {
 TEST_P(BusTest, AMemberThatWasSilentTooLongComesBack) {
   append(
       {record("log", "a", "1", 0), record("log", "a", "2", 1), record("log", "a", "3", 2), record("log", "a", "4", 3)});
-  auto late = subscribe("log", "m1", Millis(150));
+  auto late = subscribe("log", "m1", brief());
   poll_until(*late, [](const auto& r) { return r.records.size() == 4; });
   auto taker = subscribe("log", "m2");
   poll_until(*taker, [](const auto& r) { return r.assigned.size() == 4; });
@@ -159,32 +159,37 @@ TEST_P(BusTest, AMemberThatWasSilentTooLongComesBack) {
 }
 
 TEST_P(BusTest, WorkBegunUnderAnEarlierOwnershipIsFencedThoughThePartitionCameBack) {
-  for (int i = 0; i < 3; ++i) append({record("one", "a", fmt::format("{}", i))});
-  auto mine = subscribe("one", "m1");
-  poll_until(*mine, [](const auto& r) { return r.records.size() == 3; });
-  auto stale = mine->begin();
-  stale->append(record("table", "a", "stale"));
-  stale->set_offset(0, 1);
-  auto other = subscribe("one", "m0");  // its name comes first, so the one partition goes to it
-  poll_until(*mine, [](const auto& r) { return !r.revoked.empty(); });
+  for (std::int32_t p = 0; p < 4; ++p) append({record("log", "a", "1", p), record("log", "a", "2", p)});
+  auto mine = subscribe("log", "m1");
+  poll_until(*mine, [](const auto& r) { return r.records.size() == 8; });
+  std::vector<std::unique_ptr<bus::UnitOfWork>> stale;
+  for (std::int32_t p = 0; p < 4; ++p) {
+    stale.push_back(mine->begin());
+    stale.back()->append(record("table", "a", "stale"));
+    stale.back()->set_offset(p, 1);
+  }
+  auto other = subscribe("log", "m0");
+  const auto told = poll_until(*mine, [](const auto& r) { return r.revoked.size() == 2; });
   ASSERT_TRUE(await(mine->poll(10, Millis(0))).ok());
-  poll_until(*other, [](const auto& r) { return r.records.size() == 3; });
-  ASSERT_TRUE(await(other->commit({{0, 3}})).ok());
+  poll_until(*other, [](const auto& r) { return r.records.size() == 4; });
+  ASSERT_TRUE(await(other->commit({{told.revoked[0], 2}, {told.revoked[1], 2}})).ok());
   ASSERT_TRUE(await(other->close()).ok());
-  const auto back = poll_until(*mine, [](const auto& r) { return !r.assigned.empty(); });
-  EXPECT_THAT(back.assigned, ElementsAre(Position{0, 3}));
-  const auto refused = await(stale->commit());
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().code, ErrorCode::fenced);
+  const auto back = poll_until(*mine, [](const auto& r) { return r.assigned.size() == 2; });
+  for (const Position& p : back.assigned) {
+    EXPECT_EQ(p.offset, 2);
+    const auto refused = await(stale[static_cast<std::size_t>(p.partition)]->commit());
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::fenced);
+  }
   EXPECT_THAT(read_to_end("table"), SizeIs(0));
-  EXPECT_THAT(*await(bus_->committed(loop_, "group", "one")), ElementsAre(Position{0, 3}));
-  EXPECT_TRUE(await(mine->commit({{0, 3}})).ok());
+  EXPECT_THAT(committed("log"), ::testing::UnorderedElementsAreArray(back.assigned));
+  EXPECT_TRUE(await(mine->commit({{told.revoked[0], 2}})).ok());
 }
 
 TEST_P(BusTest, AWaitingMemberTakesOverByItselfWhenTheOwnerFallsSilent) {
-  auto silent = subscribe("one", "m1", Millis(150));
+  auto silent = subscribe("one", "m1", brief());
   poll_until(*silent, [](const auto& r) { return r.assigned.size() == 1; });
-  auto waiting = subscribe("one", "m2", Millis(300));
+  auto waiting = subscribe("one", "m2", 2 * brief());
   const auto got = poll_until(*waiting, [](const auto& r) { return r.assigned.size() == 1; });
   EXPECT_THAT(got.assigned, ElementsAre(Position{0, 0}));
 }
@@ -202,26 +207,28 @@ TEST_P(BusTest, WakeEndsAWaitEarlyAndEmpty) {
 
 TEST_P(BusTest, CaughtUpIsAboutWhatWasThereAtTheStart) {
   append({record("one", "a", "1"), record("one", "b", "2")});
-  auto reader = bus::read_all(*bus_, loop_, "one");
+  auto reader = bus::read_all(*bus_, loop_, name("one"));
   ASSERT_TRUE(reader.ok());
+  EXPECT_FALSE((*reader)->caught_up());
+  EXPECT_THAT(read_some(**reader, 1), SizeIs(1));
   append({record("one", "c", "3")});
   EXPECT_FALSE((*reader)->caught_up());
-  EXPECT_THAT(*await((*reader)->poll(1, Millis(0))), SizeIs(1));
-  EXPECT_FALSE((*reader)->caught_up());
-  EXPECT_THAT(*await((*reader)->poll(1, Millis(0))), SizeIs(1));
+  EXPECT_THAT(read_some(**reader, 1), SizeIs(1));
   EXPECT_TRUE((*reader)->caught_up());
   EXPECT_THAT((*reader)->positions(), ElementsAre(Position{0, 2}));
-  EXPECT_THAT(*await((*reader)->poll(10, Millis(0))), SizeIs(1));
+  EXPECT_THAT(read_some(**reader, 10), SizeIs(1));
 }
 
 TEST_P(BusTest, RecordsMayHoldAnyBytes) {
   const std::string bytes("\0\xff\n'; --", 8);
-  append({bus::OutRecord{"one", bytes, bytes, {{bytes, bytes}, {"", ""}}, {}}, bus::OutRecord{"one", "", "", {}, {}}});
+  const std::string name_bytes = bytes.substr(1);  // what is no NUL
+  append({bus::OutRecord{name("one"), bytes, bytes, {{name_bytes, bytes}, {"", ""}}, {}},
+          bus::OutRecord{name("one"), "", "", {}, {}}});
   const auto all = read_to_end("one");
   ASSERT_THAT(all, SizeIs(2));
   EXPECT_EQ(all[0].key, bytes);
   EXPECT_EQ(all[0].value, bytes);
-  EXPECT_THAT(all[0].headers, ElementsAre(bus::Header{bytes, bytes}, bus::Header{"", ""}));
+  EXPECT_THAT(all[0].headers, ElementsAre(bus::Header{name_bytes, bytes}, bus::Header{"", ""}));
   EXPECT_EQ(all[1].value, "") << "empty is not the same as none";
 }
 
@@ -259,15 +266,14 @@ TEST_P(BusTest, PausedPartitionsAreNotRead) {
 }
 
 TEST_P(BusTest, AReaderIsWokenByTheCommit) {
-  auto reader = bus::read_all(*bus_, loop_, "one");
+  auto reader = bus::read_all(*bus_, loop_, name("one"));
   ASSERT_TRUE(reader.ok());
+  EXPECT_THAT(*await((*reader)->poll(10, Millis(0))), SizeIs(0));
   EXPECT_TRUE((*reader)->caught_up());
   auto later = std::async(std::launch::async, [this] {
     bus_->append({record("one", "a", "1")}, [](auto result) { EXPECT_TRUE(result.ok()); });
   });
-  const auto some = await((*reader)->poll(10, patience));
-  ASSERT_TRUE(some.ok());
-  EXPECT_THAT(*some, SizeIs(1));
+  EXPECT_THAT(read_some(**reader, 10), SizeIs(1));
   later.get();
 }
 
@@ -275,17 +281,20 @@ TEST_P(BusTest, ManyProducersLoseNothing) {
   constexpr int threads = 4;
   constexpr int each = 250;
   std::atomic<int> good{0};
+  std::atomic<int> answered{0};
   std::vector<std::thread> producers;
   for (int t = 0; t < threads; ++t) {
     producers.emplace_back([&, t] {
       for (int i = 0; i < each; ++i) {
-        bus_->append({record("log", fmt::format("t{}", t), fmt::format("{}", i))},
-                     [&](auto result) { good += result.ok() ? 1 : 0; });
+        bus_->append({record("log", fmt::format("t{}", t), fmt::format("{}", i))}, [&](auto result) {
+          good += result.ok() ? 1 : 0;
+          ++answered;
+        });
       }
     });
   }
   for (auto& p : producers) p.join();
-  append({record("one", "last", "x")});  // everything before it is durable once it is
+  while (answered < threads * each) std::this_thread::yield();
   EXPECT_EQ(good, threads * each);
   std::map<std::string, int> next;
   for (const auto& r : read_to_end("log")) EXPECT_EQ(*r.value, fmt::format("{}", next[r.key]++));
@@ -301,7 +310,7 @@ class TightBusTest : public BusTest {
     open(options);
   }
 };
-INSTANTIATE_TEST_SUITE_P(Backends, TightBusTest, ::testing::Values(Backend::memory, Backend::embedded), name_of);
+INSTANTIATE_TEST_SUITE_P(Backends, TightBusTest, backends(), name_of);
 
 TEST_P(TightBusTest, AFullQueueIsToldAndCounted) {
   std::atomic<int> throttled{0};
@@ -314,15 +323,17 @@ TEST_P(TightBusTest, AFullQueueIsToldAndCounted) {
       });
     }
   });
-  append({record("one", "b", "x")});
   while (answered < 100) std::this_thread::yield();
+  append({record("one", "b", "x")});
   EXPECT_GT(throttled, 0);
   EXPECT_EQ(read_to_end("one").size(), 101U - static_cast<std::size_t>(throttled));
 }
 
+#ifndef FLEETWARD_CONTRACT_KAFKA  // Kafka compacts by itself, when it finds it worth while
+
 TEST_P(TightBusTest, CompactionKeepsTheNewestOfEachKeyAndDropsTombstones) {
   for (int i = 0; i < 5; ++i) append({record("table", "a", fmt::format("{}", i), 0), record("table", "b", "x", 0)});
-  append({bus::OutRecord{"table", "b", std::nullopt, {}, 0}});
+  append({bus::OutRecord{name("table"), "b", std::nullopt, {}, 0}});
   std::vector<bus::Record> left;
   for (int i = 0; i < 400; ++i) {
     left = read_to_end("table");
@@ -338,7 +349,7 @@ TEST_P(TightBusTest, CompactionKeepsTheNewestOfEachKeyAndDropsTombstones) {
 TEST_P(TightBusTest, ATombstoneStaysWhileAnOlderRecordOfItsKeyCouldComeBack) {
   // Whatever the steps of compaction are cut at, a reader must never see the key alive again once it was deleted.
   append({record("table", "gone", "x", 0)});
-  append({bus::OutRecord{"table", "gone", std::nullopt, {}, 0}});
+  append({bus::OutRecord{name("table"), "gone", std::nullopt, {}, 0}});
   append({record("table", "kept", "y", 0)});
   std::vector<bus::Record> left;
   for (int i = 0; i < 400; ++i) {
@@ -353,15 +364,17 @@ TEST_P(TightBusTest, ATombstoneStaysWhileAnOlderRecordOfItsKeyCouldComeBack) {
   EXPECT_EQ(left[0].key, "kept");
 }
 
+#endif
+
 class ShortLogTest : public BusTest {
   void SetUp() override {
     bus::LocalBusOptions options;
     options.clean_every = Millis(20);
     open(options);
-    ASSERT_TRUE(bus_->ensure_topics({{"short", 1, bus::TopicKind::log, Millis(200)}}).ok());
+    ASSERT_TRUE(bus_->ensure_topics({{name("short"), 1, bus::TopicKind::log, Millis(200)}}).ok());
   }
 };
-INSTANTIATE_TEST_SUITE_P(Backends, ShortLogTest, ::testing::Values(Backend::memory, Backend::embedded), name_of);
+INSTANTIATE_TEST_SUITE_P(Backends, ShortLogTest, backends(), name_of);
 
 TEST_P(ShortLogTest, RetentionTakesTheOldestAndReadersGoOn) {
   std::vector<bus::OutRecord> many;
@@ -371,7 +384,7 @@ TEST_P(ShortLogTest, RetentionTakesTheOldestAndReadersGoOn) {
   auto consumer = subscribe("short", "m1");
   std::int64_t begin = 0;
   for (int i = 0; i < 1000 && begin < 2500; ++i) {
-    const auto ranges = await(bus_->ranges(loop_, "short"));
+    const auto ranges = await(bus_->ranges(loop_, name("short")));
     ASSERT_TRUE(ranges.ok());
     begin = ranges->at(0).begin;
     EXPECT_EQ(ranges->at(0).end, 2500);
@@ -380,8 +393,9 @@ TEST_P(ShortLogTest, RetentionTakesTheOldestAndReadersGoOn) {
   EXPECT_EQ(begin, 2500);
   EXPECT_THAT(read_to_end("short"), SizeIs(0));
   EXPECT_THAT(read_to_end("one"), SizeIs(1));
-  auto late = bus_->read(loop_, "short", {{0, 7}});
+  auto late = bus_->read(loop_, name("short"), {{0, 7}});
   ASSERT_TRUE(late.ok());
+  EXPECT_THAT(*await((*late)->poll(10, Millis(0))), SizeIs(0));
   EXPECT_THAT((*late)->positions(), ElementsAre(Position{0, 2500})) << "it starts at the first that is there";
   EXPECT_THAT(append({record("short", "k", "next")}), ElementsAre(Position{0, 2500}));
 }
