@@ -22,6 +22,7 @@ class Story {
     world_.profile("sums", sum_rules, {{fleet::Target::Kind::thing_group, "g"}});
     bulk_ = world_.dimension("bulk", {"data/#"});
     world_.profile("cloud", cloud_rules);
+    world_.profile("peers", peer_rules);
   }
   World& run(int steps) {
     for (int i = 0; i < steps; ++i) step();
@@ -47,12 +48,36 @@ class Story {
     {"name":"size","metric":"aws:message-byte-size","criteria":{"comparisonOperator":"less-than","value":{"count":900}}},
     {"name":"away","metric":"aws:disconnect-duration","criteria":{"comparisonOperator":"less-than","value":{"count":20}}}])";
 
+  static constexpr std::string_view peer_rules = R"([
+    {"name":"cpu","metric":"cpu","criteria":{"comparisonOperator":"less-than-equals","durationSeconds":300,"statisticalThreshold":{"statistic":"p90"}}},
+    {"name":"out10","metric":"aws:all-bytes-out","criteria":{"comparisonOperator":"less-than","durationSeconds":600,"statisticalThreshold":{"statistic":"p99"}}},
+    {"name":"quiet","metric":"aws:num-messages-sent","criteria":{"comparisonOperator":"greater-than-equals","durationSeconds":300,"statisticalThreshold":{"statistic":"p10"}}},
+    {"name":"size","metric":"aws:message-byte-size","criteria":{"comparisonOperator":"less-than","durationSeconds":300,"statisticalThreshold":{"statistic":"p50"}}}])";
+
+  // A newer snapshot of one of the cohorts, and its mark.
+  void compare() {
+    const std::vector<std::string>& cohorts = world_.engine().cohorts().names();
+    if (cohorts.empty()) return;
+    fleet::CohortSnapshot s;
+    s.cohort = cohorts[below(cohorts.size())];
+    s.number = world_.now_ms() / 300'000 - static_cast<std::int64_t>(below(3));
+    s.devices = 20;
+    s.panes = 1 + static_cast<std::int64_t>(below(4));
+    for (auto& range : s.statistics) {
+      range.low = static_cast<double>(below(1000));
+      range.high = range.low * 1.005;
+    }
+    if (world_.snapshots().find(s.cohort, s.number) == nullptr) world_.hold(s);
+    world_.cohort_mark({{s.cohort, s.number}}, below(6) == 0 ? "b0" : "b1");
+  }
+
   std::size_t below(std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random_); }
 
   void step() {
     const std::string thing = fmt::format("thing-with-a-long-name-{}", below(6));
     seconds_ += static_cast<std::int64_t>(below(60));
     world_.at(seconds_);
+    if (below(5) == 0) compare();
     switch (below(16)) {
       case 0:
         seconds_ += 400;
@@ -171,17 +196,25 @@ TEST_P(Restore, GivesTheSameRestAtAnyPoint) {
   Table table;
   std::vector<fleet::ViolationEvent> out;
   int restores = 0;
+  std::vector<fleet::CohortSample> samples;
+  const auto take_samples = [&] {
+    for (fleet::CohortSample& sample : engine->take_samples()) samples.push_back(std::move(sample));
+  };
   for (const LogRecord& record : world.log()) {
     engine->apply(record.view(), out);
     if (random() % 3 == 0) checkpoint(*engine, table);
     if (random() % 11 == 0) {
       checkpoint(*engine, table);
+      take_samples();
       engine = restored(table, world);
       ++restores;
     }
   }
   EXPECT_GT(restores, 30);
   EXPECT_EQ(text_of(out), text_of(world.out()));
+  take_samples();
+  EXPECT_GT(samples.size(), 100U);
+  EXPECT_EQ(samples, world.engine().take_samples()) << "each device has voted once in each pane";
   checkpoint(*engine, table);
   Table whole;
   checkpoint(world.engine(), whole);

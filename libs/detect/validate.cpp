@@ -190,7 +190,6 @@ std::vector<std::string> unsupported_parts(const fleet::Behavior& behavior) {
                               printable(behavior.name, 128), part));
   };
   const CriteriaKind kind = criteria_kind(behavior);
-  if (kind == CriteriaKind::statistical) unsupported("statisticalThreshold");
   if (kind == CriteriaKind::machine_learning) unsupported("mlDetectionConfig");
   return out;
 }

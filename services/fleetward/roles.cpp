@@ -3,6 +3,7 @@
 
 #include "core/text.hpp"
 #include "services/api/api.hpp"
+#include "services/cohorts/cohorts.hpp"
 #include "services/detector/detector.hpp"
 #include "services/fleetward/files.hpp"
 #include "services/fleetward/process.hpp"
@@ -87,6 +88,13 @@ Result<runtime::Module> make_pki(const Parts& parts) {
                                service->stop(limit / 2);
                              },
                          .ready = [service] { return service->ready(); }};
+}
+
+Result<runtime::Module> make_cohorts(const Parts& parts) {
+  cohorts::CohortsSettings settings;
+  settings.member = instance(parts);
+  return module_of(
+      "cohorts", std::make_shared<cohorts::Cohorts>(std::move(settings), parts.bus, parts.control_loop, parts.metrics));
 }
 
 Result<runtime::Module> make_detector(const Parts& parts) {
@@ -245,6 +253,7 @@ const std::vector<Role>& all_roles() {
       {"historian", true, make_historian},
       {"notifier", true, make_notifier},
       {"responder", true, make_responder},
+      {"cohorts", false, make_cohorts},
       {"detector", false, make_detector},
       {"api", true, make_api},
       {"gateway", false, make_gateway},

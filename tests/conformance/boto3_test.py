@@ -233,9 +233,21 @@ def test_members_of_profiles_that_are_kept_for_their_owner(iot):
     iot.delete_security_profile(securityProfileName="boto-kept")
 
 
+def test_a_behavior_compared_with_the_group(iot):
+    behavior = {"name": "b", "metric": "aws:num-messages-sent", "suppressAlerts": False, "criteria": {
+        "comparisonOperator": "less-than-equals", "durationSeconds": 300, "consecutiveDatapointsToAlarm": 1,
+        "consecutiveDatapointsToClear": 1, "statisticalThreshold": {"statistic": "p90"}}}
+    assert iot.validate_security_profile_behaviors(behaviors=[behavior])["valid"]
+    iot.create_security_profile(securityProfileName="boto-peers", behaviors=[behavior])
+    (kept,) = iot.describe_security_profile(securityProfileName="boto-peers")["behaviors"]
+    assert kept["criteria"] == behavior["criteria"]
+    behavior["criteria"]["statisticalThreshold"]["statistic"] = "p42"
+    answer = iot.validate_security_profile_behaviors(behaviors=[behavior])
+    assert not answer["valid"] and "p42" in answer["validationErrors"][0]["errorMessage"]
+    iot.delete_security_profile(securityProfileName="boto-peers")
+
+
 @pytest.mark.parametrize("word, behavior", [
-    ("statisticalThreshold", {"name": "b", "metric": "aws:num-messages-sent", "criteria": {
-        "comparisonOperator": "less-than", "durationSeconds": 300, "statisticalThreshold": {"statistic": "p90"}}}),
     ("mlDetectionConfig", {"name": "b", "metric": "aws:num-messages-sent", "criteria": {"mlDetectionConfig": {"confidenceLevel": "HIGH"}}}),
 ])
 def test_what_is_not_evaluated_yet_is_refused(iot, word, behavior):
@@ -444,8 +456,8 @@ def test_what_is_not_there_says_so(iot):
 
 # What AWS's model has in these structures and no answer of ours: by what it belongs to.
 NOT_SENT = {
-    # Statistical and learned behaviors
-    "BehaviorCriteria.mlDetectionConfig", "BehaviorCriteria.statisticalThreshold", "ActiveViolation.violationEventAdditionalInfo",
+    # Learned behaviors
+    "BehaviorCriteria.mlDetectionConfig", "ActiveViolation.violationEventAdditionalInfo",
     "ViolationEvent.violationEventAdditionalInfo",
     # Export of metrics
     "MetricToRetain.exportMetric", "DescribeSecurityProfileResponse.metricsExportConfig",

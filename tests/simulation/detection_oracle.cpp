@@ -28,6 +28,8 @@ void DetectionOracle::on_write(const Written& written) {
       take_device_record(r);
     } else if (r.topic == fleet::topic::violations) {
       take_violation(r);
+    } else if (r.topic == fleet::topic::cohort_samples) {
+      take_sample(r);
     } else if (r.topic == fleet::topic::detector_state) {
       take_state(r);
     }
@@ -81,6 +83,9 @@ void DetectionOracle::apply(Partition& p, const bus::Record& record) {
   for (detect::StateChange& change : p.engine->take_changes()) {
     p.history[change.key][record.offset + 1] = std::move(change.value);
   }
+  for (const fleet::CohortSample& sample : p.engine->take_samples()) {
+    p.samples_end[*detector::sample_record(sample).value] = record.offset + 1;
+  }
   p.own_record[record.offset + 1] = p.engine->partition_record();
 }
 
@@ -114,6 +119,14 @@ void DetectionOracle::take_violation(const bus::Record& record) {
   }
 }
 
+void DetectionOracle::take_sample(const bus::Record& record) {
+  const std::string& text = record.value.value();
+  const bool is_due = std::any_of(partitions_.begin(), partitions_.end(),
+                                  [&](const Partition& p) { return p.samples_end.contains(text); });
+  if (!is_due) return universe_.fail("a sample of a cohort that is not due is on the log: " + text);
+  if (!samples_.insert(text).second) universe_.fail("a sample of a cohort is on the log twice: " + text);
+}
+
 void DetectionOracle::take_state(const bus::Record& record) {
   auto& table = partitions_[static_cast<std::size_t>(record.partition)].table;
   if (record.value) table[record.key] = *record.value;
@@ -132,6 +145,10 @@ void DetectionOracle::take_offset(std::int32_t partition, std::int64_t offset) {
     universe_.fail(fmt::format("the checkpoint of partition {} up to {} covers a violation that is not durable ({})",
                                partition, offset, *p.not_durable.begin()->second.begin()));
   compare_state(partition, p);
+  for (const auto& [text, end] : p.samples_end) {
+    if (end <= offset && !samples_.contains(text))
+      universe_.fail("a checkpoint covers a sample of a cohort that is not on the log: " + text);
+  }
 }
 
 void DetectionOracle::compare_state(std::int32_t partition, const Partition& p) {

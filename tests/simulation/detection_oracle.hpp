@@ -4,7 +4,7 @@
 // Follows each partition of `devices` with an engine that is never stopped, restored or late, and knows its state at
 // every offset. Checks, at each transaction of the bus: a violation that is written is due and has the due text; an
 // offset does not go back; a checkpoint covers only violations that are durable, and equals the state at its offset,
-// device by device.
+// device by device. What devices add to their cohorts is on the log once, as the never stopped engine has it.
 #pragma once
 
 #include <map>
@@ -26,6 +26,7 @@ class DetectionOracle {
   // counted once, however often it is on the log.
   void at_rest();
   [[nodiscard]] std::size_t due() const { return due_.size(); }
+  [[nodiscard]] std::size_t samples() const { return samples_.size(); }
   [[nodiscard]] std::size_t checkpoints() const { return checkpoints_; }
   // How often a record ended so, in all partitions.
   [[nodiscard]] std::uint64_t ended(detect::Outcome outcome) const;
@@ -48,7 +49,8 @@ class DetectionOracle {
     std::map<std::int64_t, std::set<std::string>> not_durable;  // due violations by offset of the deciding record
     std::map<std::int64_t, std::string> own_record;             // by next offset
     History history;
-    std::map<std::string, std::string> table;  // detector-state as it is
+    std::map<std::string, std::string> table;         // detector-state as it is
+    std::map<std::string, std::int64_t> samples_end;  // those that are due, by their text: after which offset
     std::int64_t committed = 0;
     std::map<std::string, Standing> standings;
     std::int64_t report_records = 0;
@@ -62,6 +64,7 @@ class DetectionOracle {
   void note_report(Partition& p, const bus::Record& record, bool applied);
   void apply(Partition& p, const bus::Record& record);
   void take_violation(const bus::Record& record);
+  void take_sample(const bus::Record& record);
   void take_state(const bus::Record& record);
   void take_offset(std::int32_t partition, std::int64_t offset);
   void compare_state(std::int32_t partition, const Partition& p);
@@ -72,6 +75,7 @@ class DetectionOracle {
   detect::Snapshots snapshots_;
   std::vector<Partition> partitions_;
   std::map<std::string, std::string> due_;  // text by event id
+  std::set<std::string> samples_;           // that are on the log
   std::size_t checkpoints_ = 0;
 };
 

@@ -16,6 +16,8 @@ TEST(Detection, ASeedIsTheSameRunAgain) {
     EXPECT_GT(world.oracle().due(), 5U);
     EXPECT_GT(world.oracle().checkpoints(), 5U);
     EXPECT_GT(world.crashes(), 1);
+    EXPECT_GT(world.oracle().samples(), 0U);
+    EXPECT_GT(world.oracle().ended(detect::Outcome::cohorts_applied), 0U);
   }
   EXPECT_EQ(fingerprints[0], fingerprints[1]);
 }

@@ -3,14 +3,16 @@
 #include "fleet/cloud_event.hpp"
 #include "fleet/device_records.hpp"
 #include "fleet/topics.hpp"
+#include "services/cohorts/cohorts.hpp"
 
 namespace fleetward::simulation {
 namespace {
 
-const Instant start = instant_from_ms(1'700'000'100'000);  // begin of a pane
+const Instant start = instant_from_ms(1'700'000'370'000);  // half a minute before a pane ends
 constexpr Millis trouble_time{60'000};
 constexpr Millis calm_time{60'000};
 constexpr std::size_t detector_count = 3;
+constexpr std::size_t process_count = detector_count + 1;
 constexpr Millis retry_pause{150};
 
 BusFaults some_faults(Choice& choice) {
@@ -48,8 +50,8 @@ DetectionWorld::DetectionWorld(std::uint64_t seed)
   settings_.session_timeout = choice.millis(2'000, 10'000);
   settings_.records_per_poll = static_cast<std::size_t>(choice.one_in(3) ? choice.between(1, 5) : 2'000);
   start_bus();
-  detectors_.resize(detector_count);
-  for (std::size_t i = 0; i < detector_count; ++i) start_detector(i);
+  detectors_.resize(process_count);
+  for (std::size_t i = 0; i < process_count; ++i) start_detector(i);
   for (std::int64_t i = 0; i < choice.between(2, 8); ++i) {
     things_.push_back(std::make_unique<Thing>(Thing{fmt::format("cam-{}", i), 0, 0}));
   }
@@ -118,14 +120,26 @@ void DetectionWorld::start_bus() {
 void DetectionWorld::start_detector(std::size_t number) {
   if (detectors_[number]) return;
   detector::DetectorSettings settings = settings_;
-  settings.member = fmt::format("detector-{}", number);
+  settings.member = number < detector_count ? fmt::format("detector-{}", number) : "cohorts";
   auto process = std::make_unique<Process>(universe_, settings.member, ++incarnations_);
   process->loop.clock_error = universe_.choice().millis(-500, 500);
   process->bus = std::make_unique<ProcessBus>(universe_, process->loop, brokers_.back()->bus(), faults_, ghosts_);
-  auto& module = process->run(
-      std::make_unique<detector::Detector>(settings, *process->bus, process->loop, process->metrics, process->random));
-  if (const Status started = module.start(); !started) universe_.fail(started.error().message);
-  universe_.note("starts: " + settings.member);
+  Status started;
+  if (number < detector_count) {
+    started = process
+                  ->run(std::make_unique<detector::Detector>(settings, *process->bus, process->loop, process->metrics,
+                                                             process->random))
+                  .start();
+  } else {
+    cohorts::CohortsSettings of_cohorts;
+    of_cohorts.late_after = Millis(5'000);
+    of_cohorts.session_timeout = settings.session_timeout;
+    started =
+        process->run(std::make_unique<cohorts::Cohorts>(of_cohorts, *process->bus, process->loop, process->metrics))
+            .start();
+  }
+  if (!started) universe_.fail(started.error().message);
+  universe_.note("starts: " + process->loop.name());
   detectors_[number] = std::move(process);
 }
 
@@ -157,7 +171,7 @@ void DetectionWorld::trouble() {
   loop_.call_after(choice.millis(100, 4'000), [this] {
     if (!in_trouble_) return;
     Choice& c = universe_.choice();
-    const auto victim = static_cast<std::size_t>(c.below(detector_count));
+    const auto victim = static_cast<std::size_t>(c.below(process_count));
     const std::int64_t kind = c.below(10);
     if (kind < 3) {
       crash_detector(victim);
@@ -195,10 +209,15 @@ void DetectionWorld::write_rules() {
   const int extra = static_cast<int>(universe_.choice().below(3));
   json::Value ports = json::Value::array({22});
   if (extra > 0) ports.push_back(8000 + extra);
-  const json::Value behaviors = {
-      {{"name", "ports"},
-       {"metric", "aws:listening-tcp-ports"},
-       {"criteria", {{"comparisonOperator", "in-port-set"}, {"value", {{"ports", ports}}}}}}};
+  const json::Value behaviors = {{{"name", "ports"},
+                                  {"metric", "aws:listening-tcp-ports"},
+                                  {"criteria", {{"comparisonOperator", "in-port-set"}, {"value", {{"ports", ports}}}}}},
+                                 {{"name", "many"},
+                                  {"metric", "aws:num-listening-tcp-ports"},
+                                  {"criteria",
+                                   {{"comparisonOperator", "less-than-equals"},
+                                    {"durationSeconds", 300},
+                                    {"statisticalThreshold", {{"statistic", "p90"}}}}}}};
   const json::Value profile = {{"securityProfileName", "cameras"}, {"version", number}, {"behaviors", behaviors}};
   const fleet::Manifest manifest{number, {{"cameras", number, {{fleet::Target::Kind::all_things, {}}}}}, {}};
   const auto rule = [](const std::string& key, const json::Value& value) {

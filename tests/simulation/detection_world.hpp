@@ -1,5 +1,5 @@
 // A world of detectors alone: a bus, what gateways and the relay would write to it, and detectors that crash, stand
-// still and lose their way to the bus.
+// still and lose their way to the bus. So does the role that merges their cohorts.
 #pragma once
 
 #include "services/detector/detector.hpp"
@@ -49,7 +49,7 @@ class DetectionWorld {
   std::vector<std::unique_ptr<Broker>> brokers_;  // the last one lives
   std::unique_ptr<ProcessBus> writers_bus_;
   std::vector<std::unique_ptr<ProcessBus>> earlier_buses_;
-  std::vector<std::unique_ptr<Process>> detectors_;  // null: it is down
+  std::vector<std::unique_ptr<Process>> detectors_;  // and, last, the role cohorts; null: it is down
   std::vector<std::unique_ptr<Process>> graveyard_;
   std::vector<std::unique_ptr<Thing>> things_;
   detector::DetectorSettings settings_;
