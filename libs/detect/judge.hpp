@@ -13,7 +13,8 @@
 
 namespace fleetward::detect {
 
-// After a report for which nobody vouches, so long what the device's reports say may come of it: longer than any window.
+// After a report for which nobody vouches, so long what the device's reports say may come of it: longer than any
+// window.
 constexpr Millis claimed_counts_for{24 * 3'600'000};
 
 // Where and when: what every violation of a record has in common.
