@@ -28,6 +28,34 @@ constexpr std::string_view log_advice =
     "with "
     "the same settings keeps all that is whole, says what is lost, and lays the damaged file aside";
 
+Result<std::unique_ptr<bus::Bus>> open_embedded(const Settings& settings, metrics::Registry& metrics) {
+  auto opened = bus::open_embedded_bus(bus_path(settings.installation.data_dir), metrics);
+  if (!opened) return with_advice(opened.error(), log_advice);
+  return opened;
+}
+
+Result<std::unique_ptr<bus::Bus>> open_kafka(const Settings& settings, metrics::Registry& metrics) {
+  Result<bus::KafkaOptions> options = kafka_options(settings.bus, settings.installation.instance);
+  if (!options) return options.error().with_context("bus");
+  auto opened = bus::open_kafka_bus(std::move(*options), metrics);
+  if (!opened) return opened.error().with_context("bus");
+  return opened;
+}
+
+Result<std::unique_ptr<store::Store>> open_sqlite(const Settings& settings, metrics::Registry& metrics) {
+  auto opened = store::open_sqlite_store(store_path(settings.installation.data_dir), metrics);
+  if (!opened) return with_advice(opened.error(), store_advice);
+  return opened;
+}
+
+Result<std::unique_ptr<store::Store>> open_postgres(const Settings& settings, metrics::Registry& metrics) {
+  Result<store::PostgresOptions> options = postgres_options(settings.store);
+  if (!options) return options.error().with_context("store");
+  auto opened = store::open_postgres_store(std::move(*options), metrics);
+  if (!opened) return opened.error().with_context("store");
+  return opened;
+}
+
 }  // namespace
 
 std::vector<bus::TopicSpec> topic_specs(std::int64_t partitions) {
@@ -44,29 +72,32 @@ std::vector<bus::TopicSpec> topic_specs(std::int64_t partitions) {
 std::string bus_path(const std::string& data_dir) { return data_dir + "/bus/bus.db"; }
 std::string store_path(const std::string& data_dir) { return data_dir + "/store/store.db"; }
 
-Status make_data_dir(const std::string& data_dir) {
-  for (const std::string& path : {data_dir, data_dir + "/bus", data_dir + "/store"}) {
+Status make_data_dir(const Settings& settings) {
+  const std::string& folder = settings.installation.data_dir;
+  std::vector<std::string> wanted = {folder};
+  if (settings.bus.is_embedded()) wanted.push_back(folder + "/bus");
+  if (settings.store.is_embedded()) wanted.push_back(folder + "/store");
+  for (const std::string& path : wanted) {
     if (const Status made = make_folder(path); !made) return made.error();
   }
   return {};
 }
 
 Result<std::unique_ptr<bus::Bus>> open_bus(const Settings& settings, metrics::Registry& metrics) {
-  const InstallationSettings& c = settings.installation;
-  if (const Status made = make_data_dir(c.data_dir); !made) return made.error();
-  auto opened = bus::open_embedded_bus(bus_path(c.data_dir), metrics);
-  if (!opened) return with_advice(opened.error(), log_advice);
-  if (const Status ensured = (*opened)->ensure_topics(topic_specs(c.partitions)); !ensured) return ensured.error();
+  if (const Status made = make_data_dir(settings); !made) return made.error();
+  auto opened = settings.bus.is_embedded() ? open_embedded(settings, metrics) : open_kafka(settings, metrics);
+  if (!opened) return opened.error();
+  const Status ensured = (*opened)->ensure_topics(topic_specs(settings.installation.partitions));
+  if (!ensured) return ensured.error();
   return opened;
 }
 
 Result<std::unique_ptr<store::Store>> open_store(const Settings& settings, metrics::Registry& metrics) {
-  const std::string& folder = settings.installation.data_dir;
-  if (const Status made = make_data_dir(folder); !made) return made.error();
-  auto opened = store::open_sqlite_store(store_path(folder), metrics);
-  if (!opened) return with_advice(opened.error(), store_advice);
-  if (const Status migrated = (*opened)->migrate(repository::all_migrations()); !migrated)
-    return with_advice(migrated.error(), store_advice);
+  if (const Status made = make_data_dir(settings); !made) return made.error();
+  auto opened = settings.store.is_embedded() ? open_sqlite(settings, metrics) : open_postgres(settings, metrics);
+  if (!opened) return opened.error();
+  const Status migrated = (*opened)->migrate(repository::all_migrations());
+  if (!migrated) return with_advice(migrated.error(), store_advice);
   return opened;
 }
 

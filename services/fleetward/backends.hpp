@@ -1,6 +1,7 @@
 // Log and store of an installation, opened, with their topics and schema in place.
 //
-// Embedded, both are files in the data folder that one process holds: the error of a second one names the holder.
+// Embedded, each is a file in the data folder that one process holds: the error of a second one names the holder.
+// Topics and schema are made or brought up to date by whoever starts first and may; the others only check.
 // Blocking; main thread.
 #pragma once
 
@@ -20,8 +21,8 @@ struct Backends {
   std::unique_ptr<store::Store> store;  // null where nobody in this process needs it
 };
 
-// Makes the folder (0700: it holds keys and secrets) when it is missing.
-Status make_data_dir(const std::string& data_dir);
+// Makes the data folder (0700: it holds keys and secrets), and those of what is embedded, when they are missing.
+Status make_data_dir(const Settings& settings);
 
 std::string bus_path(const std::string& data_dir);
 std::string store_path(const std::string& data_dir);

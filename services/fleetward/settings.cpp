@@ -196,12 +196,15 @@ config::Section describe_operations(OperationsSettings& c) {
 config::Config describe(Settings& settings) {
   config::Config config;
   config.add(describe_installation(settings.installation));
+  config.add(describe_bus(settings.bus));
+  config.add(describe_store(settings.store));
   config.add(describe_log(settings.log));
   config.add(describe_gateway(settings.gateway));
   config.add(describe_api(settings.api));
   config.add(describe_pki(settings.pki));
   config.add(describe_responder(settings.responder));
   config.add(describe_notifier(settings.notifier));
+  config.add(describe_collector(settings.collector));
   config.add(describe_operations(settings.operations));
   return config;
 }

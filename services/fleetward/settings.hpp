@@ -14,6 +14,8 @@
 #include "fleet/names.hpp"
 #include "respond/playbook.hpp"
 #include "services/fleetward/command.hpp"
+#include "services/fleetward/settings_backends.hpp"
+#include "services/fleetward/settings_collector.hpp"
 
 namespace fleetward::program {
 
@@ -96,12 +98,15 @@ struct OperationsSettings {
 
 struct Settings {
   InstallationSettings installation;
+  BusSettings bus;
+  StoreSettings store;
   LogSettings log;
   GatewaySettings gateway;
   ApiSettings api;
   PkiSettings pki;
   ResponderSettings responder;
   NotifierSettings notifier;
+  CollectorSettings collector;
   OperationsSettings operations;
 
   [[nodiscard]] fleet::Installation names() const { return {installation.account, installation.region}; }
