@@ -23,6 +23,7 @@ Findings examine_all(const Settings& settings, const std::string& config_file) {
   examine_ports(settings, holder.has_value(), findings);
   examine_clock(settings, findings);
   examine_pagers(settings, findings);
+  examine_collector(settings, findings);
   return findings;
 }
 

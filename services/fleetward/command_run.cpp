@@ -41,6 +41,12 @@ Result<std::vector<std::string>> wanted_roles(const std::vector<std::string>& wo
   return std::find(words.begin(), words.end(), "all") != words.end() ? known : words;
 }
 
+// Among all roles, those for which there is nothing to do. Who is named runs, or says why not.
+void leave_out_idle(std::vector<std::string>& roles, const std::vector<std::string>& words, const Settings& settings) {
+  const bool is_named = std::find(words.begin(), words.end(), "collector") != words.end();
+  if (!is_named && !settings.collector.has_sources()) std::erase(roles, "collector");
+}
+
 void configure_log(const LogSettings& settings) {
   // The names were checked when they were loaded.
   const auto level = log::parse_level(settings.level).value_or(log::Level::info);
@@ -80,7 +86,7 @@ int serve(Process& process, runtime::Signals& signals, PlaybookWatch& playbook, 
 }
 
 ExitCode run_run(Invocation& invocation) {
-  const auto roles = wanted_roles(invocation.arguments());
+  auto roles = wanted_roles(invocation.arguments());
   if (!roles) return invocation.usage_error(roles.error().message);
   Settings settings;
   if (const Status loaded = load_settings(invocation, settings); !loaded) {
@@ -94,6 +100,7 @@ ExitCode run_run(Invocation& invocation) {
     invocation.out << describe(settings).values_text();
     return ExitCode::ok;
   }
+  leave_out_idle(*roles, invocation.arguments(), settings);
   configure_log(settings.log);
   if (const std::vector<std::string> faults = fault::armed(); !faults.empty()) {
     log::warn("fault_points_armed", {{"names", fmt::format("{}", fmt::join(faults, ", "))}});

@@ -51,5 +51,7 @@ void examine_ports(const Settings& settings, bool is_running, Findings& findings
 // This machine's clock: synchronised, and not away from those of the pagers.
 void examine_clock(const Settings& settings, Findings& findings);
 void examine_pagers(const Settings& settings, Findings& findings);
+// Where there are sources: brokers that answer, topics that are there.
+void examine_collector(const Settings& settings, Findings& findings);
 
 }  // namespace fleetward::program

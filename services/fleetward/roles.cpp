@@ -5,6 +5,7 @@
 #include "services/api/api.hpp"
 #include "services/cohorts/cohorts.hpp"
 #include "services/detector/detector.hpp"
+#include "services/fleetward/collector_config.hpp"
 #include "services/fleetward/files.hpp"
 #include "services/fleetward/process.hpp"
 #include "services/fleetward/server_tls.hpp"
@@ -244,6 +245,14 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
   return module_of("gateway", service);
 }
 
+Result<runtime::Module> make_collector(const Parts& parts) {
+  auto config = collector_config(parts.settings, parts.metrics);
+  if (!config) return config.error();
+  return module_of("collector",
+                   std::make_shared<collector::Collector>(std::move(*config), parts.bus, *parts.store,
+                                                          parts.control_loop, parts.metrics, parts.random));
+}
+
 }  // namespace
 
 const std::vector<Role>& all_roles() {
@@ -256,6 +265,7 @@ const std::vector<Role>& all_roles() {
       {"cohorts", false, make_cohorts},
       {"detector", false, make_detector},
       {"api", true, make_api},
+      {"collector", true, make_collector},
       {"gateway", false, make_gateway},
   };
   return roles;
