@@ -171,6 +171,15 @@ TEST_F(SigningStoreTest, ARecordOfAKeyThatTheStoreNeverNamedIsTakenAway) {
   EXPECT_EQ(gone->value, tombstone);
 }
 
+TEST_F(SigningStoreTest, WhatOnlyTheBusHasIsNotTakenAway) {
+  sign_as({{"responder", responder_}});
+  ASSERT_TRUE(change([](store::Transaction& tx) { return raise_version(tx, holds, "dev1", 41); }).ok());
+  ASSERT_TRUE(note(refused({"dev1", "free", {{fleet::header::version, "42"}}}, "unsigned")).ok());
+  const auto rows = waiting();
+  EXPECT_TRUE(std::none_of(rows.begin(), rows.end(), [](const Row& r) { return r.key == "dev1"; }));
+  EXPECT_THAT(conditions(), SizeIs(1));
+}
+
 TEST_F(SigningStoreTest, WhatSaysTheSameAsTheStoreIsNoForgery) {
   ASSERT_TRUE(say(holds, "dev1", "held").ok());
   const Row before = waiting().at(0);

@@ -18,6 +18,7 @@ Findings examine_all(const Settings& settings, const std::string& config_file) {
   examine_disk(settings, findings);
   examine_secrets(settings, config_file, findings);
   examine_certificates(settings, now, findings);
+  examine_signing(settings, findings);
   examine_backends(settings, holder.has_value(), now, findings);
   examine_playbook(settings, findings);
   examine_ports(settings, holder.has_value(), findings);
@@ -81,8 +82,8 @@ Command doctor_command() {
       .name = "doctor",
       .summary = "Looks at an installation, running or stopped, and says what to do where something is wrong",
       .detail =
-          "Settings, disk, rights of secrets, certificates, store and log, playbook, ports, clock, pagers. Changes\n"
-          "nothing. Exit code 0: nothing failed (there may be warnings); 1: something did.\n"
+          "Settings, disk, rights of secrets, certificates, signing keys, store and log, playbook, ports, clock, pagers.\n"
+          "Changes nothing. Exit code 0: nothing failed (there may be warnings); 1: something did.\n"
           "example: fleetward doctor --config fleetward.yaml",
       .options = {{"config", "FILE", "YAML file of settings, the same as for run"},
                   {"data-dir", "DIR", "short for --fleetward.data_dir"},

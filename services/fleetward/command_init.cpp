@@ -7,6 +7,7 @@
 #include "services/fleetward/backends.hpp"
 #include "services/fleetward/commands.hpp"
 #include "services/fleetward/files.hpp"
+#include "services/fleetward/signing_keys.hpp"
 #include "services/pki/authority_files.hpp"
 
 namespace fleetward::program {
@@ -37,6 +38,8 @@ ExitCode run_init(Invocation& invocation) {
   const Status authority =
       pki_role::bootstrap_authority(folder + "/pki", settings.installation.host_names, now, random);
   if (!authority) return invocation.fail(authority.error().with_context("certificate authority"));
+  const Status signing = make_signing_keys(folder);
+  if (!signing) return invocation.fail(signing.error().with_context("keys that records are signed with"));
   const Status administrator = make_administrator(folder, random);
   if (!administrator) return invocation.fail(administrator.error().with_context("administrator's secrets"));
   invocation.out << fmt::format("{} is ready\n", printable(folder, 4096));
@@ -47,10 +50,11 @@ ExitCode run_init(Invocation& invocation) {
 
 Command init_command() {
   return {.name = "init",
-          .summary = "Makes the data folder: authority, server certificate, administrator's secrets",
+          .summary = "Makes the data folder: authority, server certificate, signing keys, administrator's secrets",
           .detail =
               "What is there already is kept; certificates that are about to expire are renewed.\n"
               "  DATA_DIR/pki/root.crt      the authority that clients trust (its key may be moved away)\n"
+              "  DATA_DIR/signing/          keys by which roles sign what gateways enforce, and the list of them\n"
               "  DATA_DIR/admin-token       the administrator's bearer token (0600)\n"
               "  DATA_DIR/admin-aws.json    the administrator's AWS key pair (0600)\n"
               "example: fleetward init --data-dir /var/lib/fleetward",

@@ -17,6 +17,7 @@
 #include "services/fleetward/descriptors.hpp"
 #include "services/fleetward/playbook_watch.hpp"
 #include "services/fleetward/process.hpp"
+#include "services/fleetward/signers_watch.hpp"
 #include "services/fleetward/tls_watch.hpp"
 
 namespace fleetward::program {
@@ -66,11 +67,12 @@ TlsWatch watch_tls(const Settings& settings, const std::vector<std::string>& rol
 
 // Until a signal that ends it. SIGHUP means "read again" to a service; from a terminal it says that the terminal is
 // gone.
-int serve(Process& process, runtime::Signals& signals, PlaybookWatch& playbook, TlsWatch& tls) {
+int serve(Process& process, runtime::Signals& signals, PlaybookWatch& playbook, TlsWatch& tls, SignersWatch& signers) {
   const bool on_terminal = isatty(STDERR_FILENO) != 0;
   while (true) {
     process.set_playbook_stale(playbook.is_stale());
     process.set_tls_facts(tls.not_after(), tls.is_stale());
+    process.set_signers_stale(signers.is_stale());
     process.show_descriptors();
     const int signal = signals.wait_for(look_at_files_every);
     const bool is_asked = signal == SIGHUP && !on_terminal;
@@ -78,9 +80,11 @@ int serve(Process& process, runtime::Signals& signals, PlaybookWatch& playbook, 
     if (is_asked) {
       playbook.reload();
       tls.reload(wall_clock());
+      signers.reload();
     } else {
       playbook.look();
       tls.look(wall_clock());
+      signers.look();
     }
   }
 }
@@ -122,10 +126,12 @@ ExitCode run_run(Invocation& invocation) {
                          [&process](respond::Playbook changed) { process->set_playbook(std::move(changed)); });
   TlsWatch tls =
       watch_tls(settings, *roles, [&process](const net::TlsMaterial& changed) { return process->set_tls(changed); });
+  SignersWatch signers(judges_signatures(*roles) ? settings.installation.data_dir : "",
+                       [&process](const SharedSigners& changed) { process->set_signers(changed); });
   const Process::StartOptions options{.accept_empty_store = invocation.has("accept-empty-store"),
                                       .accept_empty_log = invocation.has("accept-empty-log")};
   if (const Status started = process->start(*roles, options); !started) return invocation.fail(started.error());
-  const int signal = serve(*process, signals, playbook, tls);
+  const int signal = serve(*process, signals, playbook, tls, signers);
   log::info("signal", {{"number", signal}});
   signals.let_next_signal_kill();
   if (!process->stop()) {
@@ -157,8 +163,9 @@ Command run_command() {
           .detail =
               "Settings come from --section.key=value, FLEETWARD_SECTION_KEY and the file, in this order of force;\n"
               "`fleetward config` lists them. The data folder is made by `fleetward init`.\n"
-              "The playbook, the server's certificate and key, and the authorities of devices are read again when\n"
-              "their files change, and on SIGHUP (where there is no terminal). What is no good is not taken.\n"
+              "The playbook, the server's certificate and key, the authorities of devices and the list of who may\n"
+              "sign records are read again when their files change, and on SIGHUP (where there is no terminal). What\n"
+              "is no good is not taken.\n"
               "example: fleetward run all --config fleetward.yaml --responder.mode=enforce",
           .options = {{"config", "FILE", "YAML file of settings"},
                       {"check-config", "", "only check the settings, and tell every problem"},

@@ -42,6 +42,8 @@ void examine_disk(const Settings& settings, Findings& findings);
 void examine_secrets(const Settings& settings, const std::string& config_file, Findings& findings);
 // Chains, names, expiry, and whether keys belong to them.
 void examine_certificates(const Settings& settings, Instant now, Findings& findings);
+// The keys that records are signed with: there, and listed.
+void examine_signing(const Settings& settings, Findings& findings);
 // Log and store: readable, whole, of our schema, of one another; what waits in the outbox.
 void examine_backends(const Settings& settings, bool is_running, Instant now, Findings& findings);
 // What would be decided and who would be told.

@@ -17,6 +17,7 @@
 #include "services/fleetward/backends.hpp"
 #include "services/fleetward/doctor.hpp"
 #include "services/fleetward/files.hpp"
+#include "services/fleetward/signing_keys.hpp"
 
 namespace fleetward::program {
 namespace {
@@ -156,6 +157,8 @@ void examine_secrets(const Settings& settings, const std::string& config_file, F
     seen += examine_secret(folder + name, true, findings) ? 1U : 0U;
   }
   seen += examine_secret(folder + "/pki/root.key", false, findings) ? 1U : 0U;  // may have been moved away
+  for (const std::string_view role : access::signing_roles)
+    seen += examine_secret(signing_key_path(folder, role), false, findings) ? 1U : 0U;  // only where the role runs
   for (const WebhookSettings& webhook : settings.notifier.webhooks) {
     seen += examine_secret(webhook.secret_file, true, findings) ? 1U : 0U;
   }
@@ -165,6 +168,7 @@ void examine_secrets(const Settings& settings, const std::string& config_file, F
                   "chmod 700 " + folder);
   }
   examine_written_by_others(config_file, findings);
+  examine_written_by_others(signers_path(folder), findings);
   examine_written_by_others(settings.responder.playbook, findings);
   if (findings.all.size() == before)
     findings.ok("secrets", fmt::format("{} files, readable by their owner alone", seen));

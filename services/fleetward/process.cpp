@@ -15,6 +15,12 @@ bool is_among(std::string_view name, const std::vector<std::string>& roles) {
 
 }  // namespace
 
+bool judges_signatures(const std::vector<std::string>& roles) {
+  return is_among("gateway", roles) || std::any_of(all_roles().begin(), all_roles().end(), [&roles](const Role& role) {
+           return role.has_store && is_among(role.name, roles);
+         });
+}
+
 Process::Process(const Settings& settings)
     : settings_(settings),
       gateway_loop_("gateway"),
@@ -36,9 +42,12 @@ void Process::add_backends() {
 }
 
 void Process::add_relay() {
-  const auto relay =
-      std::make_shared<repository::OutboxRelay>(*backends_.store, *backends_.bus, control_loop_, metrics_,
-                                                repository::RelayOptions{.holder = settings_.installation.instance});
+  repository::RelayOptions options;
+  options.holder = settings_.installation.instance;
+  options.signers = signers_;
+  const auto relay = std::make_shared<repository::OutboxRelay>(*backends_.store, *backends_.bus, control_loop_,
+                                                               metrics_, std::move(options));
+  hooks_.set_signers.emplace_back([relay](SharedSigners changed) { relay->set_signers(std::move(changed)); });
   modules_.add({.name = "relay",
                 .start =
                     [relay] {
@@ -53,8 +62,9 @@ void Process::add_relay() {
 }
 
 Status Process::add_roles(const std::vector<std::string>& roles) {
-  const Parts parts{settings_,     metrics_, *backends_.bus, backends_.store.get(), gateway_loop_, detector_loop_,
-                    control_loop_, random_,  hooks_};
+  const Parts parts{settings_, metrics_,      *backends_.bus, backends_.store.get(),
+                    signers_,  gateway_loop_, detector_loop_, control_loop_,
+                    random_,   hooks_};
   for (const Role& role : all_roles()) {
     if (!is_among(role.name, roles)) continue;
     Result<runtime::Module> module = role.make(parts);
@@ -85,10 +95,28 @@ Status Process::open_backends(const std::vector<std::string>& roles, const Start
     if (!store) return store.error();
     backends_.store = std::move(*store);
   }
+  if (judges_signatures(roles)) {
+    auto signers = read_signers(settings_.installation.data_dir);
+    if (!signers) return signers.error();
+    signers_ = std::move(*signers);
+  }
+  if (has_store) {
+    if (const Status signing = sign_in_store(roles); !signing) return signing;
+  }
   auto bus = open_bus(settings_, metrics_);
   if (!bus) return bus.error();
   backends_.bus = std::move(*bus);
-  return has_store ? check_pair(options) : Status();
+  if (!has_store) return {};
+  if (const Status whole = check_pair(options); !whole) return whole;
+  return sign_what_is_not(*backends_.store, *signers_, roles);
+}
+
+Status Process::sign_in_store(const std::vector<std::string>& roles) {
+  const std::string& data_dir = settings_.installation.data_dir;
+  auto signer = read_signer(data_dir, roles);
+  if (!signer) return signer.error();
+  backends_.store = repository::sign_in(std::move(backends_.store), std::move(*signer));
+  return {};
 }
 
 Status Process::start(const std::vector<std::string>& roles, StartOptions options) {
@@ -120,6 +148,17 @@ Status Process::set_tls(const net::TlsMaterial& material) {
     if (const Status done = set(material); !done) return done;
   }
   return {};
+}
+
+void Process::set_signers(const SharedSigners& signers) {
+  for (const auto& set : hooks_.set_signers) set(signers);
+}
+
+void Process::set_signers_stale(bool stale) {
+  metrics_
+      .gauge("fleetward_signers_stale",
+             "1 while signers.json is no good and an older list of who may sign records is in force.")
+      .set(stale ? 1 : 0);
 }
 
 void Process::set_tls_facts(std::optional<Instant> not_after, bool stale) {

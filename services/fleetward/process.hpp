@@ -21,6 +21,7 @@
 #include "services/fleetward/backends.hpp"
 #include "services/fleetward/descriptors.hpp"
 #include "services/fleetward/settings.hpp"
+#include "services/fleetward/signing_keys.hpp"
 
 namespace fleetward::program {
 
@@ -28,6 +29,7 @@ namespace fleetward::program {
 struct Hooks {
   std::function<void(respond::Playbook)> set_playbook;
   std::vector<std::function<Status(const net::TlsMaterial&)>> set_tls;  // of each role with a TLS listener
+  std::vector<std::function<void(SharedSigners)>> set_signers;          // of each that judges signed records
 };
 
 // What a role is made with. All of it outlives the role.
@@ -35,7 +37,8 @@ struct Parts {
   const Settings& settings;
   metrics::Registry& metrics;
   bus::Bus& bus;
-  store::Store* store;  // null unless one of the process's roles has_store
+  store::Store* store;    // null unless one of the process's roles has_store
+  SharedSigners signers;  // null unless the process judges signed records
   async::Scheduler& gateway_loop;
   async::Scheduler& detector_loop;
   async::Scheduler& control_loop;
@@ -51,6 +54,8 @@ struct Role {
 
 // In the order of their start.
 const std::vector<Role>& all_roles();
+// Whether a process with these roles judges signed records: a gateway by them, whoever has the store as a relay.
+bool judges_signatures(const std::vector<std::string>& roles);
 
 class Process {
  public:
@@ -75,6 +80,10 @@ class Process {
   // For alarms: the file holds something else than what is in force.
   void set_playbook_stale(bool stale);
 
+  // Whose signed records count from now on.
+  void set_signers(const SharedSigners& signers);
+  void set_signers_stale(bool stale);
+
   // What TLS listeners, where they run, show and trust from now on. Sessions stay.
   Status set_tls(const net::TlsMaterial& material);
   // For alarms: when the certificate in force expires; the files hold something else than what is in force.
@@ -83,6 +92,8 @@ class Process {
 
  private:
   Status open_backends(const std::vector<std::string>& roles, const StartOptions& options);
+  // The store's transactions sign by the keys of these roles.
+  Status sign_in_store(const std::vector<std::string>& roles);
   // Both are of one installation, or it was accepted that one was lost.
   Status check_pair(const StartOptions& options);
   Status add_roles(const std::vector<std::string>& roles);
@@ -95,6 +106,7 @@ class Process {
   async::LoopThread gateway_loop_;
   async::LoopThread detector_loop_;
   async::LoopThread control_loop_;
+  SharedSigners signers_;
   Backends backends_;
   Hooks hooks_;
   runtime::Modules modules_;

@@ -235,12 +235,14 @@ Result<runtime::Module> make_gateway(const Parts& parts) {
   config.client_ca_pem = std::move(tls->client_ca_pem);
   config.resumption = s.resumption;
   config.snapshot_folder = parts.settings.installation.data_dir + "/gateway";
+  config.signers = parts.signers;
   config.connections_max = static_cast<std::size_t>(s.connections_max);
   // They were checked when they were loaded.
   for (const std::string& network : s.proxy_from) config.proxy_from.push_back(*net::AddressRange::parse(network));
   set_limits(config, s);
   const auto service =
       std::make_shared<gateway::Gateway>(std::move(config), parts.bus, parts.gateway_loop, parts.metrics);
+  parts.hooks.set_signers.emplace_back([service](SharedSigners changed) { service->set_signers(std::move(changed)); });
   parts.hooks.set_tls.emplace_back([service](const net::TlsMaterial& changed) { return service->set_tls(changed); });
   return module_of("gateway", service);
 }
