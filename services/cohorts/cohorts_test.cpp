@@ -1,3 +1,4 @@
+// The role over a bus in memory; compiled with FLEETWARD_CONTRACT_KAFKA (tests/contract) over a real Kafka, one a test.
 #include "services/cohorts/cohorts.hpp"
 
 #include <gmock/gmock.h>
@@ -11,6 +12,9 @@
 #include "fleet/cloud_event.hpp"
 #include "fleet/cohort.hpp"
 #include "fleet/topics.hpp"
+#ifdef FLEETWARD_CONTRACT_KAFKA
+#include "contract/kafka_cluster.hpp"
+#endif
 
 namespace fleetward::cohorts {
 namespace {
@@ -99,9 +103,22 @@ class CohortsTest : public ::testing::Test {
     return metrics_.counter("fleetward_cohorts_samples_total", "", {{"result", std::string(result)}}).value();
   }
 
+  std::unique_ptr<bus::Bus> make_bus() {
+#ifdef FLEETWARD_CONTRACT_KAFKA
+    auto opened = bus::open_kafka_bus(cluster_.options(), metrics_);
+    if (!opened) throw std::runtime_error(opened.error().message);
+    return std::move(*opened);
+#else
+    return bus::make_memory_bus(loop_, metrics_);
+#endif
+  }
+
   metrics::Registry metrics_;
   async::LoopThread loop_{"cohorts"};
-  std::unique_ptr<bus::Bus> bus_ = bus::make_memory_bus(loop_, metrics_);
+#ifdef FLEETWARD_CONTRACT_KAFKA
+  contract::KafkaCluster cluster_{{}};
+#endif
+  std::unique_ptr<bus::Bus> bus_ = make_bus();
   std::map<std::string, std::unique_ptr<Cohorts>> roles_;
 };
 
