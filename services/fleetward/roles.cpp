@@ -260,14 +260,10 @@ Result<runtime::Module> make_collector(const Parts& parts) {
 const std::vector<Role>& all_roles() {
   // The order of start. The gateway is last: devices connect when all else works.
   static const std::vector<Role> roles{
-      {"pki", true, make_pki},
-      {"historian", true, make_historian},
-      {"notifier", true, make_notifier},
-      {"responder", true, make_responder},
-      {"cohorts", false, make_cohorts},
-      {"detector", false, make_detector},
-      {"api", true, make_api},
-      {"collector", true, make_collector},
+      {"pki", true, make_pki},           {"historian", true, make_historian},
+      {"notifier", true, make_notifier}, {"responder", true, make_responder},
+      {"cohorts", false, make_cohorts},  {"detector", false, make_detector},
+      {"api", true, make_api},           {"collector", true, make_collector},
       {"gateway", false, make_gateway},
   };
   return roles;
