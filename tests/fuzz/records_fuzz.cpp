@@ -51,6 +51,9 @@ void check_record(std::string_view kind, const json::Value& value) {
   if (kind == "manifest") return check(value, fleet::manifest_from_json);
   if (kind == "dimension") return check(value, fleet::dimension_from_json);
   if (kind == "counting") return check(value, fleet::counting_from_json);
+  if (kind == "cohorts") return check(value, fleet::cohort_mark_from_json);
+  if (kind == "cohort-sample") return check(value, fleet::cohort_sample_from_json);
+  if (kind == "cohort-snapshot") return check(value, fleet::cohort_snapshot_from_json);
 }
 
 }  // namespace

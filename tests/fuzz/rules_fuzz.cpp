@@ -42,6 +42,22 @@ void speak(World& world, int n) {
   world.cloud("v1", std::move(m));
 }
 
+// What compares with a group has something to compare with.
+void compare(World& world) {
+  std::vector<fleet::CohortMark::Snapshot> named;
+  for (const std::string& cohort : world.engine().cohorts().names()) {
+    fleet::CohortSnapshot snapshot;
+    snapshot.cohort = cohort;
+    snapshot.number = world.now_ms() / 300'000 - 1;
+    snapshot.devices = 20;
+    snapshot.panes = 2;
+    for (auto& range : snapshot.statistics) range = {2, 2.5};
+    world.hold(snapshot);
+    named.push_back({cohort, snapshot.number});
+  }
+  if (!named.empty()) world.cohort_mark(named);
+}
+
 void check_restoring(World& world) {
   detect::PartitionEngine again(7, world.rules(), world.snapshots());
   const auto changes = world.engine().take_changes();
@@ -86,6 +102,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   world.profile("p", text);
   for (int n = 0; n < 8; ++n) {
     world.at(n * 200);
+    if (n == 2) compare(world);
     speak(world, n);
   }
   for (const fleet::ViolationEvent& event : world.out()) {
