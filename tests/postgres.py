@@ -106,10 +106,11 @@ class Postgres:
     def __exit__(self, *_):
         self.close()
 
-    def new_database(self, name=None):
+    def new_database(self, name=None, like="template0"):
+        """`like`: another one that nobody is connected to, whose tables and rows it gets."""
         self.databases += 1
         name = name or f"test_{self.databases}"
-        self.psql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+        self.psql(f"CREATE DATABASE {name} TEMPLATE {like} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
         return name
 
     def psql(self, sql, database=None, user=None, password=None, check=True):
@@ -198,19 +199,20 @@ def serve():
     """One line of JSON a command: what a test program needs to know, or what went wrong."""
     with Postgres() as server:
         commands = {
-            "database": lambda: {"database": server.new_database()},
             "stop": server.stop, "start": server.start, "kill": server.kill, "freeze": server.freeze, "thaw": server.thaw,
         }
         say({"port": server.port, "host": server.host, "user": server.user, "password": server.password, "ca": str(server.ca)})
         for line in sys.stdin:
             word, _, rest = line.strip().partition(" ")
             try:
-                if word == "sql":
+                if word in ("sql", "file"):
                     database, _, sql = rest.partition(" ")
-                    say({"rows": server.psql(sql, database)})
+                    say({"rows": server.psql(sql if word == "sql" else pathlib.Path(sql).read_text(), database)})
+                elif word == "database":
+                    say({"database": server.new_database(like=rest or "template0")})
                 else:
-                    said = commands[word]()
-                    say(said if isinstance(said, dict) else {})
+                    commands[word]()
+                    say({})
             except (AssertionError, subprocess.SubprocessError, OSError) as error:
                 say({"error": str(error)})
 

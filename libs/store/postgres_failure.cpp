@@ -58,6 +58,28 @@ std::string_view advice(std::string_view said) {
   return "is it running, and reachable from here?";
 }
 
+template <class Thrown>
+bool is(const std::exception& thrown) {
+  return dynamic_cast<const Thrown*>(&thrown) != nullptr;
+}
+
+// libpqxx 6 keeps the SQLSTATE of some of its types only; of the others the type has to say it.
+std::string_view state_of(const std::exception& thrown) {
+  if (is<pqxx::serialization_failure>(thrown)) return "40001";
+  if (is<pqxx::deadlock_detected>(thrown)) return "40P01";
+  if (is<pqxx::transaction_rollback>(thrown)) return "40001";
+  const auto* sql = dynamic_cast<const pqxx::sql_error*>(&thrown);
+  if (sql == nullptr) return {};
+  if (!sql->sqlstate().empty()) return sql->sqlstate();
+  if (is<pqxx::insufficient_privilege>(thrown)) return "42501";
+  if (is<pqxx::unique_violation>(thrown)) return "23505";
+  if (is<pqxx::integrity_constraint_violation>(thrown)) return "23000";
+  if (is<pqxx::data_exception>(thrown)) return "22000";
+  if (is<pqxx::feature_not_supported>(thrown)) return "0A000";
+  if (is<pqxx::insufficient_resources>(thrown)) return "53000";
+  return {};
+}
+
 }  // namespace
 
 Failure judge_state(std::string_view state, std::string_view said) {
@@ -70,14 +92,9 @@ Failure judge_state(std::string_view state, std::string_view said) {
 }
 
 Failure judge(const std::exception& thrown, bool is_open) {
-  // These three are no sql_error in libpqxx 6, and have lost their SQLSTATE.
-  if (dynamic_cast<const pqxx::serialization_failure*>(&thrown) != nullptr) return judge_state("40001", thrown.what());
-  if (dynamic_cast<const pqxx::deadlock_detected*>(&thrown) != nullptr) return judge_state("40P01", thrown.what());
-  if (dynamic_cast<const pqxx::transaction_rollback*>(&thrown) != nullptr) return judge_state("40001", thrown.what());
-  const auto* sql = dynamic_cast<const pqxx::sql_error*>(&thrown);
-  if (sql != nullptr && !sql->sqlstate().empty()) return judge_state(sql->sqlstate(), thrown.what());
-  const bool is_broken = dynamic_cast<const pqxx::broken_connection*>(&thrown) != nullptr ||
-                         dynamic_cast<const pqxx::in_doubt_error*>(&thrown) != nullptr;
+  const std::string_view state = state_of(thrown);
+  if (!state.empty()) return judge_state(state, thrown.what());
+  const bool is_broken = is<pqxx::broken_connection>(thrown) || is<pqxx::in_doubt_error>(thrown);
   if (is_broken || !is_open) return judge_state("08006", thrown.what());
   return {Error(ErrorCode::internal, first_line(thrown.what())), Fate::settled};
 }

@@ -28,8 +28,7 @@ class PostgresServer {
     std::array<int, 2> to{};
     std::array<int, 2> from{};
     if (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0) std::abort();
-    const std::string script =
-        (std::filesystem::path(__FILE__).parent_path() / "../../tests/postgres.py").lexically_normal();
+    const std::string script = in_repository("tests/postgres.py");
     child_ = ::fork();
     if (child_ == 0) {
       ::dup2(to[0], 0);
@@ -57,10 +56,10 @@ class PostgresServer {
   PostgresServer(const PostgresServer&) = delete;
   PostgresServer& operator=(const PostgresServer&) = delete;
 
-  // Of a new, empty database.
-  PostgresOptions new_database() {
+  // Of a new database: empty, or with what is in `like`, to which nobody is connected.
+  PostgresOptions new_database(const std::string& like = "template0") {
     PostgresOptions options = options_;
-    options.database = command("database").at("database").get<std::string>();
+    options.database = command("database " + like).at("database").get<std::string>();
     return options;
   }
 
@@ -75,8 +74,16 @@ class PostgresServer {
   std::string sql(const PostgresOptions& of, const std::string& statement) {
     return command("sql " + of.database + " " + statement).at("rows").get<std::string>();
   }
+  // A file of the repository, by its path there.
+  void run_file(const PostgresOptions& of, const std::string& path) {
+    command("file " + of.database + " " + in_repository(path));
+  }
 
  private:
+  static std::string in_repository(const std::string& path) {
+    return (std::filesystem::path(__FILE__).parent_path() / "../.." / path).lexically_normal();
+  }
+
   json::Value answer() {
     std::array<char, 65536> line{};
     if (std::fgets(line.data(), line.size(), in_) == nullptr) {

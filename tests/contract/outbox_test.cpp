@@ -12,7 +12,7 @@
 #include "repository/migrations.hpp"
 #include "repository/outbox.hpp"
 #include "repository/outbox_relay.hpp"
-#include "store/sqlite_store.hpp"
+#include "repository/store_fixture.hpp"
 
 namespace fleetward::contract {
 namespace {
@@ -27,8 +27,8 @@ class OutboxTest : public BusTest {
       const auto kind = info.is_table ? bus::TopicKind::table : bus::TopicKind::log;
       ASSERT_TRUE(bus_->ensure_topics({{std::string(info.name), info.per_device ? 4 : 1, kind, Millis(0)}}).ok());
     }
-    auto opened = store::open_sqlite_store(folder_ / "store.db", metrics_);
-    ASSERT_TRUE(opened.ok());
+    auto opened = repository::open_fresh_store(folder_ / ".", metrics_);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
     store_ = std::move(*opened);
     ASSERT_TRUE(store_->migrate(repository::all_migrations()).ok());
   }
@@ -144,6 +144,46 @@ TEST_P(OutboxTest, AStoreOlderThanTheBusCountsOn) {
   relay.stop(patience);
   ASSERT_THAT(records, SizeIs(2));
   EXPECT_EQ(version(records.back()), "42");
+}
+
+TEST_P(OutboxTest, ARelayWhoseLeaseWasTakenStopsUntilItIsFree) {
+  const auto waits = [this] {
+    std::int64_t rows = -1;
+    EXPECT_TRUE(commit([&rows](store::Transaction& tx) -> Status {
+                  rows = tx.query("SELECT count(*) FROM outbox")->at(0).integer(0);
+                  return {};
+                }).ok());
+    return rows;
+  };
+  const auto wait_until_empty = [&] {
+    for (int i = 0; i < 1000 && waits() > 0; ++i) (void)await(scope_.sleep(Millis(10)));
+    EXPECT_EQ(waits(), 0);
+  };
+  repository::OutboxRelay relay(*store_, *bus_, loop_, metrics_,
+                                {.holder = "one", .lease = Millis(1'000), .batch_rows = 10});
+  relay.start();
+  ASSERT_TRUE(commit([](store::Transaction& tx) { return say(tx, fleet::topic::access, "dev1", 1); }).ok());
+  ASSERT_THAT(wait_for_records(fleet::topic::access, 1), SizeIs(1));
+  wait_until_empty();
+  // As if it had slept: another one has the next generation, and publishes by itself.
+  ASSERT_TRUE(commit([](store::Transaction& tx) -> Status {
+                const auto taken =
+                    tx.execute("UPDATE relay_lease SET holder='two', generation=generation + 1, expires_ms=$1",
+                               {std::numeric_limits<std::int64_t>::max()});
+                if (!taken) return taken.error();
+                return say(tx, fleet::topic::access, "dev1", 2);
+              }).ok());
+  (void)await(scope_.sleep(Millis(1'500)));  // past its own lease
+  EXPECT_EQ(waits(), 1) << "what it no longer owns it does not take away";
+  ASSERT_TRUE(commit([](store::Transaction& tx) -> Status {
+                const auto gone = tx.execute("UPDATE relay_lease SET expires_ms=0");
+                if (!gone) return gone.error();
+                return say(tx, fleet::topic::access, "dev1", 3);
+              }).ok());
+  wait_until_empty();
+  relay.stop(patience);
+  const auto records = read_to_end(std::string(fleet::topic::access));
+  EXPECT_EQ(version(records.back()), "3");
 }
 
 TEST_P(OutboxTest, EffectsAreOnce) {

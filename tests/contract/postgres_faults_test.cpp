@@ -302,6 +302,24 @@ TEST_F(PostgresFaults, AListenerHearsOtherProcessesAndIsWokenAfterALoss) {
   EXPECT_TRUE(scope.join(patience));
 }
 
+// A new version changes the schema while this one runs.
+TEST_F(PostgresFaults, APlanOfBeforeAStepOfTheSchemaIsMadeAnew) {
+  ASSERT_TRUE(run(put("a", 7)).ok());
+  options_.connections = 1;  // so that it is asked again over the connection that has the plan
+  auto running = open();
+  const Work ask = [](Transaction& tx) -> Status {
+    const auto rows = tx.query("SELECT * FROM things");
+    if (!rows) return rows.error();
+    return rows->at(0).integer(1) == 7 ? Status() : Status(Error(ErrorCode::internal, "another number"));
+  };
+  ASSERT_TRUE(run(*running, ask).ok());
+  auto newer = migrations;
+  newer.push_back({2, "more", "ALTER TABLE things ADD COLUMN more TEXT"});
+  ASSERT_TRUE(store_->migrate(newer).ok());
+  const Status asked = run(*running, ask);
+  EXPECT_TRUE(asked.ok()) << asked.error().message;
+}
+
 TEST_F(PostgresFaults, ManyThatMigrateAtOnceDoItOnce) {
   const store::PostgresOptions fresh = server_.new_database();
   std::vector<std::thread> threads;
