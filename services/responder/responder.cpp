@@ -238,11 +238,11 @@ Status Responder::start() {
   Status started;
   async::run_on(state_->scheduler, [&] {
     State* state = state_.get();
-    const auto subscribe = [state](std::string_view topic) {
-      return state->bus.subscribe(state->scheduler, {"responder", std::string(topic), state->config.instance});
+    const auto subscribe = [state](std::string group, std::string_view topic) {
+      return state->bus.subscribe(state->scheduler, {std::move(group), std::string(topic), state->config.instance});
     };
-    auto violations = subscribe(fleet::topic::violations);
-    auto enforcement = subscribe(fleet::topic::enforcement);
+    auto violations = subscribe("responder", fleet::topic::violations);
+    auto enforcement = subscribe("responder-enforcement", fleet::topic::enforcement);
     if (!violations || !enforcement) {
       started = violations ? enforcement.error() : violations.error();
       return;
