@@ -53,7 +53,7 @@ struct PollResult {
 };
 
 struct ConsumerOptions {
-  std::string group;
+  std::string group;  // reads one topic: who reads two takes part in two groups
   std::string topic;
   std::string member;              // stable name of this member (static membership)
   Millis session_timeout{10'000};  // silent (no poll) for longer: its partitions go to others

@@ -110,8 +110,9 @@ ExitCode run_run(Invocation& invocation) {
     log::warn("fault_points_armed", {{"names", fmt::format("{}", fmt::join(faults, ", "))}});
   }
   const std::size_t descriptors = raise_descriptor_limit();
+  const bool has_devices = std::find(roles->begin(), roles->end(), "gateway") != roles->end();
   if (const auto devices = static_cast<std::size_t>(settings.gateway.connections_max);
-      descriptors < devices + descriptors_beside) {
+      has_devices && descriptors < devices + descriptors_beside) {
     log::warn(
         "descriptors_scarce",
         {{"limit", descriptors},
