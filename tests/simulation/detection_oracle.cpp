@@ -21,9 +21,7 @@ void DetectionOracle::on_write(const Written& written) {
       if (const Status added = rules_.add(r.key, *r.value); !added) universe_.fail("a rule is unreadable: " + r.key);
       for (Partition& p : partitions_) catch_up(p);
     } else if (r.topic == fleet::topic::cohorts) {
-      if (const Status added = snapshots_.add(r.key, r.value); !added)
-        universe_.fail("a snapshot is unreadable: " + r.key);
-      for (Partition& p : partitions_) catch_up(p);
+      take_snapshot(r);
     } else if (r.topic == fleet::topic::devices) {
       take_device_record(r);
     } else if (r.topic == fleet::topic::violations) {
@@ -117,6 +115,16 @@ void DetectionOracle::take_violation(const bus::Record& record) {
       entry = entry->second.empty() ? p.not_durable.erase(entry) : std::next(entry);
     }
   }
+}
+
+// It never changes: whoever only believes to own its cohort cannot write it anew.
+void DetectionOracle::take_snapshot(const bus::Record& record) {
+  if (!snapshot_keys_.insert(record.key).second)
+    universe_.fail("a snapshot of a cohort is written twice: " + record.key);
+  if (const Status added = snapshots_.add(record.key, record.value); !added) {
+    universe_.fail("a snapshot is unreadable: " + record.key);
+  }
+  for (Partition& p : partitions_) catch_up(p);
 }
 
 void DetectionOracle::take_sample(const bus::Record& record) {

@@ -4,7 +4,8 @@
 // Follows each partition of `devices` with an engine that is never stopped, restored or late, and knows its state at
 // every offset. Checks, at each transaction of the bus: a violation that is written is due and has the due text; an
 // offset does not go back; a checkpoint covers only violations that are durable, and equals the state at its offset,
-// device by device. What devices add to their cohorts is on the log once, as the never stopped engine has it.
+// device by device. What devices add to their cohorts is on the log once, as the never stopped engine has it; a
+// snapshot of a cohort is written once.
 #pragma once
 
 #include <map>
@@ -64,6 +65,7 @@ class DetectionOracle {
   void note_report(Partition& p, const bus::Record& record, bool applied);
   void apply(Partition& p, const bus::Record& record);
   void take_violation(const bus::Record& record);
+  void take_snapshot(const bus::Record& record);
   void take_sample(const bus::Record& record);
   void take_state(const bus::Record& record);
   void take_offset(std::int32_t partition, std::int64_t offset);
@@ -76,6 +78,7 @@ class DetectionOracle {
   std::vector<Partition> partitions_;
   std::map<std::string, std::string> due_;  // text by event id
   std::set<std::string> samples_;           // that are on the log
+  std::set<std::string> snapshot_keys_;     // likewise
   std::size_t checkpoints_ = 0;
 };
 

@@ -12,7 +12,7 @@ const Instant start = instant_from_ms(1'700'000'370'000);  // half a minute befo
 constexpr Millis trouble_time{60'000};
 constexpr Millis calm_time{60'000};
 constexpr std::size_t detector_count = 3;
-constexpr std::size_t process_count = detector_count + 1;
+constexpr std::size_t process_count = detector_count + 2;
 constexpr Millis retry_pause{150};
 
 BusFaults some_faults(Choice& choice) {
@@ -120,7 +120,8 @@ void DetectionWorld::start_bus() {
 void DetectionWorld::start_detector(std::size_t number) {
   if (detectors_[number]) return;
   detector::DetectorSettings settings = settings_;
-  settings.member = number < detector_count ? fmt::format("detector-{}", number) : "cohorts";
+  settings.member =
+      number < detector_count ? fmt::format("detector-{}", number) : fmt::format("cohorts-{}", number - detector_count);
   auto process = std::make_unique<Process>(universe_, settings.member, ++incarnations_);
   process->loop.clock_error = universe_.choice().millis(-500, 500);
   process->bus = std::make_unique<ProcessBus>(universe_, process->loop, brokers_.back()->bus(), faults_, ghosts_);
@@ -132,6 +133,7 @@ void DetectionWorld::start_detector(std::size_t number) {
                   .start();
   } else {
     cohorts::CohortsSettings of_cohorts;
+    of_cohorts.member = settings.member;
     of_cohorts.late_after = Millis(5'000);
     of_cohorts.session_timeout = settings.session_timeout;
     started =

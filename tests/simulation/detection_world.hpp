@@ -49,7 +49,7 @@ class DetectionWorld {
   std::vector<std::unique_ptr<Broker>> brokers_;  // the last one lives
   std::unique_ptr<ProcessBus> writers_bus_;
   std::vector<std::unique_ptr<ProcessBus>> earlier_buses_;
-  std::vector<std::unique_ptr<Process>> detectors_;  // and, last, the role cohorts; null: it is down
+  std::vector<std::unique_ptr<Process>> detectors_;  // and, last, those of the role cohorts; null: it is down
   std::vector<std::unique_ptr<Process>> graveyard_;
   std::vector<std::unique_ptr<Thing>> things_;
   detector::DetectorSettings settings_;
