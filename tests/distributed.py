@@ -29,6 +29,10 @@ FILES_OF_ROLE = {
 }
 
 
+# Who has the store: each by a login of its own, deploy/postgres/roles.sql.
+ROLES_WITH_STORE = ("api", "historian", "notifier", "pki", "responder")
+
+
 class RoleProcess:
     """One `fleetward run ROLE` with its own data folder and health listener."""
 
@@ -118,6 +122,7 @@ class Distributed(harness.Fleetward):
         self.password_file.touch(mode=0o600)
         self.password_file.write_text(postgres.password)
         self.postgres = postgres
+        self.has_grants = False
         super().__init__(folder, **arguments)
         self.roles = {}
         for role in FILES_OF_ROLE:
@@ -145,10 +150,33 @@ class Distributed(harness.Fleetward):
                 settings["gateway"]["port"], = harness.free_ports(1)
         process = RoleProcess(self, role, instance, settings)
         process.port = settings["gateway"]["port"] if role == "gateway" else None
+        if self.has_grants:
+            self.log_in_as_itself(process)
         self.roles[instance] = process
         return process
 
+    def grant(self):
+        """The schema's owner brings it up to date, as an operator would by starting one role so; then each has its own login."""
+        first = self.roles["historian-1"]
+        first.spawn().wait_ready()
+        assert first.stop() == 0, first.log()
+        self.postgres.psql((harness.ROOT / "deploy" / "postgres" / "roles.sql").read_text(), self.database)
+        for role in ROLES_WITH_STORE:
+            self.postgres.psql(f"ALTER ROLE fleetward_{role} PASSWORD '{self.postgres.password}'")
+        for process in self.roles.values():
+            self.log_in_as_itself(process)
+        self.has_grants = True
+
+    @staticmethod
+    def log_in_as_itself(process):
+        if process.role in ROLES_WITH_STORE:
+            settings = json.loads(process.config.read_text())
+            settings["store"]["user"] = f"fleetward_{process.role}"
+            process.config.write_text(json.dumps(settings))
+
     def start(self):
+        if not self.has_grants:
+            self.grant()
         for process in self.roles.values():
             if not process.is_running():
                 process.spawn()
