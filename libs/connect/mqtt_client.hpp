@@ -48,6 +48,8 @@ class MqttClient : public std::enable_shared_from_this<MqttClient>, private mqtt
   void acknowledge(std::uint64_t connection, std::uint16_t packet_id);
   // Acknowledgements go out together: after the last one.
   void flush() { pump(); }
+  // Over the Receive Maximum the owner should stop reading.
+  [[nodiscard]] std::size_t unacknowledged() const { return session_ ? session_->unacknowledged() : 0; }
   void pause_reading();
   void resume_reading();
 

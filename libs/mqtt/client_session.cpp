@@ -3,6 +3,8 @@
 namespace fleetward::mqtt {
 namespace {
 
+constexpr std::size_t packet_ids = 65'535;
+
 // What a server says of a refusal, made fit to be shown.
 Failure refusal(std::string_view what, std::uint8_t code, const Properties& properties) {
   std::string words = fmt::format("{} with {:#04x}", what, code);
@@ -122,13 +124,11 @@ void ClientSession::handle_publish(const Frame& frame) {
   if (packet->properties.topic_alias)
     return fail({reason::topic_alias_invalid, "a topic alias, of which there are none"});
   if (packet->qos == 0) return handler_.on_publish(*packet);
-  switch (inbound_.take(*packet, options_.receive_maximum)) {
+  switch (inbound_.take(*packet, packet_ids)) {
     case InboundPublishes::Taken::deliver:
       return handler_.on_publish(*packet);
     case InboundPublishes::Taken::still_pending:
       return;
-    case InboundPublishes::Taken::too_many:
-      return fail({reason::receive_maximum_exceeded, "more publishes than are acknowledged"});
     default:
       return fail({reason::protocol_error, "a packet identifier that is in use"});
   }

@@ -6,7 +6,10 @@
 // (Clean Start off, Session Expiry Interval): what was not acknowledged comes again. Acknowledgements keep the order of
 // the publishes (section 4.6).
 //
-// Limits: ClientOptions; a server that goes beyond one is cut off with its reason code. One thread.
+// Limits: ClientOptions; a server that goes beyond one is cut off with its reason code. But for the Receive Maximum:
+// Mosquitto (2.0.11) sends more when a session is taken up again, and to cut it off would only have it do so again. Who
+// has more than that unacknowledged reads no further until he has less; at most there are as many as there are packet
+// identifiers. One thread.
 #pragma once
 
 #include <chrono>
@@ -26,7 +29,7 @@ struct ClientOptions {
   std::vector<std::string> filters;       // $share/GROUP/FILTER among them
   std::uint16_t keep_alive_seconds = 30;  // or less, where the server wants it; not 0
   std::uint32_t session_expiry_seconds = 3'600;
-  std::uint16_t receive_maximum = 200;  // publishes of QoS 1 that are not acknowledged yet
+  std::uint16_t receive_maximum = 200;  // announced: publishes of QoS 1 that are not acknowledged yet
   std::uint32_t packet_bytes_max = 256 << 10;
   std::chrono::seconds ready_limit{15};  // from the CONNECT to the last SUBACK
   std::chrono::seconds ping_limit{15};   // from a PINGREQ until something is heard

@@ -72,7 +72,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
   }
 
   void take(const mqtt::Publish& packet, std::uint64_t connection) {
-    // Those of QoS 1 are bounded by the Receive Maximum.
+    // Those of QoS 1 wait at the broker.
     if (packet.qos == 0 && is_full()) return delivery_.drop();
     Message m = message_of(packet, connection, around_.scheduler.now());
     waiting_bytes_ += m.bytes();
@@ -80,7 +80,10 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
     if (is_full()) client_->pause_reading();
     arrived_.notify();
   }
-  [[nodiscard]] bool is_full() const { return waiting_bytes_ >= delivery_.config().limits.waiting_bytes_max; }
+  [[nodiscard]] bool is_full() const {
+    return waiting_bytes_ >= delivery_.config().limits.waiting_bytes_max ||
+           client_->unacknowledged() > client_config_.session.receive_maximum;
+  }
 
   std::vector<Message> take_batch() {
     std::vector<Message> batch;
