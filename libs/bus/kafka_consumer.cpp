@@ -220,15 +220,17 @@ class KafkaConsumer final : public Consumer {
     }
     if (rd_kafka_event_error(change_.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
       const Status taken = co_await take_partitions(partitions);
-      if (!taken) co_return taken.error();
+      if (taken || taken.error().code != ErrorCode::unavailable) co_return taken;
+      // Where to start is not known yet: the owner before may be about to say so. The next poll asks again.
+      log::warn("kafka_assignment_waits", {{"topic", options_.topic}, {"error", taken.error().message}});
     } else {
       for (const std::int32_t p : partitions) {
         std::erase_if(unsaid_.records, [&](const Record& r) { return r.partition == p; });
         unsaid_.revoked.push_back(p);
       }
       giving_up_ = partitions;
+      change_.reset();
     }
-    change_.reset();
     co_return Status();
   }
 
@@ -247,6 +249,7 @@ class KafkaConsumer final : public Consumer {
     const Result<std::vector<Position>> start =
         co_await on_thread<std::vector<Position>>(ownership_->member->worker(), scheduler_, work);
     if (!start) co_return start.error();
+    change_.reset();
     for (const Position& p : *start) {
       ownership_->epochs[p.partition] = ++last_epoch_;
       unsaid_.assigned.push_back(p);

@@ -77,7 +77,11 @@ Result<std::vector<Position>> GroupMember::assign(const std::vector<std::int32_t
   if (!partitions.empty()) {
     // Waits for a transaction of the owner before that is about to move an offset: at most as long as one may take.
     const auto committed = core_->lookup->committed(options_.group, options_.topic, partitions);
-    if (!committed) return committed.error();
+    if (!committed) {
+      // The owner before may have been this one in another life: that what it left open is over at once.
+      const Status opened = transactions_.open();
+      return opened ? committed.error() : opened.error();
+    }
     for (const std::int32_t p : partitions) {
       const auto found =
           std::find_if(committed->begin(), committed->end(), [p](const Position& c) { return c.partition == p; });

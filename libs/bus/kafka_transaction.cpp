@@ -1,9 +1,12 @@
 #include "bus/kafka_transaction.hpp"
 
+#include <signal.h>
+
 #include <algorithm>
 
 #include "bus/kafka_lookup.hpp"
 #include "bus/kafka_producer.hpp"
+#include "core/fault.hpp"
 #include "log/log.hpp"
 
 namespace fleetward::bus::kafka {
@@ -39,10 +42,13 @@ Error to_commit_error(const rd_kafka_error_t& failure, std::string_view step) {
 Status Transactions::open() {
   if (client_) return {};
   const std::string limit_ms = std::to_string(options_.transaction_limit.count());
+  const std::string socket_limit_ms =
+      std::to_string(std::min(options_.request_limit, options_.transaction_limit).count());
   ClientSettings settings;
   settings.settings = {{"transactional.id", id_},
                        {"transaction.timeout.ms", limit_ms},
                        {"message.timeout.ms", limit_ms},
+                       {"socket.timeout.ms", socket_limit_ms},  // may not be longer
                        {"linger.ms", "1"},
                        {"compression.codec", options_.compression},
                        {"queue.buffering.max.messages", "100000"}};
@@ -126,6 +132,7 @@ Result<std::vector<Position>> Transactions::commit(const std::vector<OutRecord>&
       step = "commit the offsets of a unit of work";
       failure = send_offsets(offsets, group);
     }
+    if (tries == 1 && fault::is_armed("bus.kafka_stop_in_transaction")) (void)::raise(SIGSTOP);
     if (!failure) {
       step = "commit a unit of work";
       failure = end();

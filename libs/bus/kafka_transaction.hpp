@@ -15,6 +15,8 @@ class Transactions {
   // `id`: of the group's member by its name; whoever takes it over aborts what the one before left open.
   Transactions(const KafkaOptions& options, std::string id) : options_(options), id_(std::move(id)) {}
 
+  // Ends what the member's life before left open. commit() does so by itself.
+  Status open();
   // `group`: the membership under which the offsets are committed; a broker refuses one that is over. fenced: a newer
   // owner exists. Otherwise as UnitOfWork::commit().
   Result<std::vector<Position>> commit(const std::vector<OutRecord>& records, const std::vector<std::int32_t>& places,
@@ -25,7 +27,6 @@ class Transactions {
   // What became of a step that failed.
   enum class After { give_up, make_anew };
 
-  Status open();
   Status produce_all(const std::vector<OutRecord>& records, std::vector<Position>& positions);
   // Ends the transaction after `failure` of `step`; says whether another try with a new producer makes sense.
   After clean_up(const rd_kafka_error_t& failure, std::string_view step);

@@ -1,26 +1,17 @@
 #include "contract/kafka_cluster.hpp"
 
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <array>
 #include <cstdlib>
 
 namespace fleetward::contract {
 namespace {
 
-[[noreturn]] void become(const std::vector<std::string>& arguments) {
+std::vector<std::string> command(const std::vector<std::string>& arguments) {
   std::vector<std::string> all{"/usr/bin/python3", FLEETWARD_SOURCE "/tests/kafka.py", "serve"};
   all.insert(all.end(), arguments.begin(), arguments.end());
   if (const char* const version = std::getenv("FLEETWARD_KAFKA_VERSION")) {
     all.insert(all.end(), {"--version", version});
   }
-  std::vector<char*> raw;
-  for (std::string& argument : all) raw.push_back(argument.data());
-  raw.push_back(nullptr);
-  ::execv(raw[0], raw.data());
-  ::_exit(127);
+  return all;
 }
 
 }  // namespace
@@ -30,40 +21,15 @@ KafkaCluster& KafkaCluster::shared() {
   return cluster;
 }
 
-KafkaCluster::KafkaCluster(const std::vector<std::string>& arguments) {
-  std::array<int, 2> in{};
-  std::array<int, 2> out{};
-  if (::pipe2(in.data(), O_CLOEXEC) != 0 || ::pipe2(out.data(), O_CLOEXEC) != 0) std::abort();
-  process_ = ::fork();
-  if (process_ == 0) {
-    ::dup2(in[0], STDIN_FILENO);
-    ::dup2(out[1], STDOUT_FILENO);
-    become(arguments);
+KafkaCluster::KafkaCluster(const std::vector<std::string>& arguments)
+    : process_(command(arguments)), about_(process_.read_line()) {
+  if (about_.empty()) {
+    fmt::print(stderr, "Kafka did not start: see above\n");
+    std::abort();
   }
-  ::close(in[0]);
-  ::close(out[1]);
-  input_ = in[1];
-  output_ = out[0];
-  about_ = read_line();
 }
 
-KafkaCluster::~KafkaCluster() {
-  ::close(input_);  // at the end of its input it stops
-  int status = 0;
-  ::waitpid(process_, &status, 0);
-  ::close(output_);
-}
-
-std::string KafkaCluster::read_line() {
-  std::string line;
-  char c = 0;
-  while (::read(output_, &c, 1) == 1) {
-    if (c == '\n') return line;
-    line += c;
-  }
-  fmt::print(stderr, "Kafka did not start, or ended: see above\n");
-  std::abort();
-}
+KafkaCluster::~KafkaCluster() { process_.finish(); }  // at the end of its input it stops
 
 std::string KafkaCluster::about(const std::string& what) const {
   const std::string key = "\"" + what + "\": \"";
@@ -73,10 +39,9 @@ std::string KafkaCluster::about(const std::string& what) const {
   return about_.substr(from, about_.find('"', from) - from);
 }
 
-void KafkaCluster::tell(const std::string& command) {
-  const std::string line = command + "\n";
-  if (::write(input_, line.data(), line.size()) != static_cast<ssize_t>(line.size()) || read_line() != "ok")
-    std::abort();
+void KafkaCluster::tell(const std::string& words) {
+  process_.write_line(words);
+  if (process_.read_line() != "ok") std::abort();
 }
 
 bus::KafkaOptions KafkaCluster::options() const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bus/kafka_bus.hpp"
+#include "contract/child_process.hpp"
 
 namespace fleetward::contract {
 
@@ -27,14 +28,10 @@ class KafkaCluster {
   // What the cluster said of itself at its start: "bootstrap", "ca" and so on.
   [[nodiscard]] std::string about(const std::string& what) const;
   // "kill 0", "start 0", "stop 0": of one broker.
-  void tell(const std::string& command);
+  void tell(const std::string& words);
 
  private:
-  std::string read_line();
-
-  int input_ = -1;
-  int output_ = -1;
-  int process_ = -1;
+  ChildProcess process_;
   std::string about_;  // JSON
 };
 
