@@ -77,6 +77,23 @@ def test_a_detector_that_is_killed_is_followed_by_the_other(fleet):
         assert len(fleet.get(f"/v1/violations?thing={thing}")["violations"]) == 1
 
 
+def test_a_store_that_is_killed_delays_a_decision_and_doubles_none(fleet, postgres):
+    wait_for("a report of cam-7", lambda: publish(fleet, "cam-7", report(1), check=False).returncode == 0)
+    postgres.kill()
+    publish(fleet, "cam-7", report(2, ports=(22, 48101)), check=False)
+    lost = [p for p in fleet.roles.values() if p.role in ("api", "historian", "notifier", "pki", "responder")]
+    wait_for("each role with the store to say that it is gone", lambda: not any(p.is_ready() for p in lost))
+    assert all(p.is_running() for p in fleet.roles.values()), fleet.logs()
+    postgres.start()
+    for process in fleet.roles.values():
+        process.wait_ready()
+    wait_for("the alarm of cam-7", lambda: fleet.get("/v1/violations?thing=cam-7")["violations"])
+    wait_for("what was decided of cam-7", lambda: fleet.get("/v1/actions?thing=cam-7")["actions"])
+    wait_for("its incident", lambda: fleet.incident_of("cam-7"))
+    assert len(fleet.get("/v1/actions?thing=cam-7")["actions"]) == 1
+    assert len(fleet.get("/v1/violations?thing=cam-7")["violations"]) == 1
+
+
 def test_each_role_has_the_grants_that_it_needs(fleet, postgres):
     """After all of the above: deploy/postgres/roles.sql is what they lived by."""
     users = postgres.psql(f"SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = '{fleet.database}' ORDER BY 1").split()
