@@ -90,8 +90,9 @@ void MqttClient::again(const Error& why) {
   });
 }
 
-void MqttClient::on_ready(bool) {
+void MqttClient::on_ready(bool session_present) {
   failures_ = 0;
+  callbacks_.ready(session_present);
   callbacks_.state({});
 }
 

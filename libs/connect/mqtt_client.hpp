@@ -31,6 +31,9 @@ class MqttClient : public std::enable_shared_from_this<MqttClient>, private mqtt
  public:
   struct Callbacks {
     std::function<void(const mqtt::Publish&, std::uint64_t connection)> publish;
+    // It is connected and subscribed; whether the broker has kept the session, and sends again what was not
+    // acknowledged.
+    std::function<void(bool session_present)> ready;
     // Good: it is connected and subscribed. Else why it is not (any more).
     std::function<void(const Status&)> state;
   };

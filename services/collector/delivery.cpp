@@ -30,6 +30,11 @@ metrics::Counter& Delivery::count(std::string_view result) {
                                  {{"source", name_.text()}, {"result", std::string(result)}});
 }
 
+void Delivery::give_back(const Message& message) {
+  if (message.dup) repeats_.add();
+  count("given-back").add();
+}
+
 async::Task<bool> Delivery::pause(std::string step, Error error) {
   retries_.add();
   if (!stuck_.exchange(true))

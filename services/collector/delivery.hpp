@@ -39,6 +39,8 @@ class Delivery {
   async::Task<std::optional<Replayed>> replay(fleet::DeadLetter letter);
   // One that nobody waits for an acknowledgement of, and that there is no room for.
   void drop() { count("dropped-overload").add(); }
+  // One that its broker has still, and sends again.
+  void give_back(const Message& message);
   [[nodiscard]] const SourceName& name() const { return name_; }
   [[nodiscard]] const SourceConfig& config() const { return config_; }
   // What keeps a batch from being taken; empty when nothing does. Thread-safe.

@@ -39,6 +39,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
         client_config_, around_.scheduler, random_,
         connect::MqttClient::Callbacks{
             [this](const mqtt::Publish& packet, std::uint64_t connection) { take(packet, connection); },
+            [this](bool session_present) { session_present ? give_back() : release(); },
             [this](const Status& state) { on_state(state); }});
     client_->start();
     around_.scope.spawn("mqtt-source", run());
@@ -61,7 +62,32 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
   }
 
  private:
+  // What was not being written yet when its connection ended is held: the broker sends it again, unless it has lost the
+  // session.
+  void hold() {
+    std::deque<Message> waiting = std::exchange(waiting_, {});
+    for (Message& m : waiting) {
+      if (!m.packet_id) {
+        waiting_.push_back(std::move(m));
+        continue;
+      }
+      waiting_bytes_ -= m.bytes();
+      held_.push_back(std::move(m));
+    }
+  }
+  void give_back() {
+    for (const Message& m : std::exchange(held_, {})) delivery_.give_back(m);
+  }
+  void release() {
+    for (Message& m : std::exchange(held_, {})) {
+      waiting_bytes_ += m.bytes();
+      waiting_.push_back(std::move(m));
+    }
+    arrived_.notify();
+  }
+
   void on_state(const Status& state) {
+    if (!state) hold();
     connected_.set(state ? 1 : 0);
     const std::string why = state ? "" : state.error().message;
     const std::lock_guard lock(mutex_);
@@ -72,6 +98,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
   }
 
   void take(const mqtt::Publish& packet, std::uint64_t connection) {
+    if (packet.dup) give_back();  // the session was kept
     // Those of QoS 1 wait at the broker.
     if (packet.qos == 0 && is_full()) return delivery_.drop();
     Message m = message_of(packet, connection, around_.scheduler.now());
@@ -123,6 +150,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
   metrics::Gauge& connected_;
   std::shared_ptr<connect::MqttClient> client_;
   std::deque<Message> waiting_;
+  std::vector<Message> held_;  // of a connection that has ended; at most what one had waiting
   std::size_t waiting_bytes_ = 0;
   mutable std::mutex mutex_;
   std::string why_ = "not connected yet";

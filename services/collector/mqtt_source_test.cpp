@@ -93,6 +93,31 @@ TEST_F(MqttCollectorTest, AnAcknowledgementIsForTheConnectionThatBroughtTheRepor
   EXPECT_EQ(metrics_.counter("fleetward_collector_repeats_total", "", {{"source", "mqtt/hall"}}).value(), 1U);
 }
 
+TEST_F(MqttCollectorTest, WhatWaitsWhenItsConnectionEndsIsLeftToTheBroker) {
+  begin({.batch_messages_max = 1});
+  bus_->fails = true;
+  for (std::uint16_t id = 1; id <= 3; ++id) broker_->publish("devices/dev1/metrics", report(id), id);
+  ASSERT_TRUE(eventually([&] { return !collector_->ready().ok(); }));
+  broker_->cut();
+  ASSERT_TRUE(eventually([&] { return counted("mqtt/hall", "given-back") == 2; })) << "the first is being written";
+  bus_->fails = false;
+  for (std::uint16_t id = 1; id <= 3; ++id) broker_->publish("devices/dev1/metrics", report(id), id, true);
+  ASSERT_TRUE(eventually([&] { return broker_->acknowledged().size() == 3; }));
+  EXPECT_EQ(counted("mqtt/hall", "taken"), 4U);
+}
+
+TEST_F(MqttCollectorTest, WhatABrokerHasLostWithItsSessionIsTakenAllTheSame) {
+  begin({.batch_messages_max = 1});
+  broker_->keeps_sessions = false;
+  bus_->fails = true;
+  for (std::uint16_t id = 1; id <= 3; ++id) broker_->publish("devices/dev1/metrics", report(id), id);
+  ASSERT_TRUE(eventually([&] { return !collector_->ready().ok(); }));
+  broker_->cut();
+  ASSERT_TRUE(eventually([&] { return broker_->subscriptions == 2; }));
+  bus_->fails = false;
+  ASSERT_TRUE(eventually([&] { return counted("mqtt/hall", "taken") == 3; }));
+}
+
 TEST_F(MqttCollectorTest, WhatNobodyWaitsForIsDroppedAndCountedWhenThereIsNoRoom) {
   begin({.batch_messages_max = 1, .waiting_bytes_max = 400});
   bus_->fails = true;

@@ -95,6 +95,7 @@ class Broker {
   }
   std::uint16_t port = 0;
   std::atomic<int> subscriptions{0};
+  std::atomic<bool> keeps_sessions{true};
 
  private:
   void accept(std::shared_ptr<net::Connection> connection) {
@@ -118,7 +119,7 @@ class Broker {
     mqtt::Failure failure;
     while (const auto frame = mqtt::next_frame(buffer_, 1 << 20, failure)) {
       if (frame->type == mqtt::PacketType::connect)
-        connection_->write(std::string_view("\x20\x03\x01\x00\x00", 5));  // the session was kept
+        connection_->write(std::string_view(keeps_sessions ? "\x20\x03\x01\x00\x00" : "\x20\x03\x00\x00\x00", 5));
       if (frame->type == mqtt::PacketType::subscribe) {
         const std::uint8_t granted[] = {1};
         connection_->write(mqtt::encode_suback(

@@ -54,6 +54,8 @@ Result<collector::MqttSourceConfig> mqtt_config(const MqttSourceSettings& s, con
   }
   session.filters = subscriptions(s);
   session.receive_maximum = static_cast<std::uint16_t>(s.receive_maximum);
+  // What a crash can leave written and not acknowledged comes again: few of each device, which remembers its last ones.
+  config.source.limits.batch_messages_max = static_cast<std::size_t>(s.receive_maximum);
   session.session_expiry_seconds = static_cast<std::uint32_t>(s.session_expiry.count() / 1'000);
   return config;
 }
