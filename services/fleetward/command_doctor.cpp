@@ -78,18 +78,18 @@ ExitCode run_doctor(Invocation& invocation) {
 }  // namespace
 
 Command doctor_command() {
-  return {
-      .name = "doctor",
-      .summary = "Looks at an installation, running or stopped, and says what to do where something is wrong",
-      .detail =
-          "Settings, disk, rights of secrets, certificates, signing keys, store and log, playbook, ports, clock, pagers.\n"
-          "Changes nothing. Exit code 0: nothing failed (there may be warnings); 1: something did.\n"
-          "example: fleetward doctor --config fleetward.yaml",
-      .options = {{"config", "FILE", "YAML file of settings, the same as for run"},
-                  {"data-dir", "DIR", "short for --fleetward.data_dir"},
-                  {"output", "table|json", "how to print; -o is short for it (default: table)"}},
-      .takes_settings = true,
-      .run = run_doctor};
+  return {.name = "doctor",
+          .summary = "Looks at an installation, running or stopped, and says what to do where something is wrong",
+          .detail =
+              "Settings, disk, rights of secrets, certificates, signing keys, store and log, playbook, ports, clock, "
+              "pagers.\n"
+              "Changes nothing. Exit code 0: nothing failed (there may be warnings); 1: something did.\n"
+              "example: fleetward doctor --config fleetward.yaml",
+          .options = {{"config", "FILE", "YAML file of settings, the same as for run"},
+                      {"data-dir", "DIR", "short for --fleetward.data_dir"},
+                      {"output", "table|json", "how to print; -o is short for it (default: table)"}},
+          .takes_settings = true,
+          .run = run_doctor};
 }
 
 }  // namespace fleetward::program
