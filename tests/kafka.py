@@ -41,7 +41,7 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=INTERNAL
 listeners={listeners}
 advertised.listeners={advertised}
-listener.security.protocol.map=INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,SECURE:SASL_SSL
+listener.security.protocol.map=INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,SECURE:SASL_SSL,FAR:PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
 offsets.topic.num.partitions=4
@@ -102,16 +102,18 @@ class Kafka:
 
     `users` (name: password) brings a listener with TLS and SASL (`secure_bootstrap`) and one with client certificates
     (`tls_bootstrap`); `ca` is their authority, `client` a folder with cert.pem and key.pem. `authorizer`: who came over the plain
-    listener may do everything, everybody else what acl() allows.
+    listener may do everything, everybody else what acl() allows. `far`, another address of this machine: a plain listener there as
+    well (`far_bootstrap`), whose path can be cut while the others' is whole.
     """
 
-    def __init__(self, brokers=1, version=NEWEST, users=None, authorizer=False, folder=None, leave_running=False, settings=None):
-        self.version, self.brokers, self.leave_running = version, brokers, leave_running
+    def __init__(self, brokers=1, version=NEWEST, users=None, authorizer=False, folder=None, leave_running=False, settings=None,
+                 far=None):
+        self.version, self.brokers, self.leave_running, self.far = version, brokers, leave_running, far
         self.users, self.settings = users or {}, settings or {}
         self.class_path = jars(version)
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="fleetward-kafka-"))
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.ports = [free_ports(4) for _ in range(brokers)]
+        self.ports = [free_ports(5) for _ in range(brokers)]
         self.processes = [None] * brokers
         self.ca, self.client = self.folder / "ca.pem", self.folder / "client"
         if self.users:
@@ -131,6 +133,10 @@ class Kafka:
     @property
     def tls_bootstrap(self):
         return ",".join(f"localhost:{p[3]}" for p in self.ports)
+
+    @property
+    def far_bootstrap(self):
+        return ",".join(f"{self.far}:{p[4]}" for p in self.ports)
 
     # ---- the processes
 
@@ -161,7 +167,7 @@ class Kafka:
                 raise RuntimeError(f"Kafka ended with {self.processes[i].returncode}:\n{self._log(i).read_text()[-4000:]}")
             return STARTED in self._log(i).read_text()
 
-        wait_for(f"broker {i + 1}", started, 60)
+        wait_for(f"broker {i + 1}", started, 120)
 
     def kill(self, i):
         """As kill -9 does."""
@@ -195,7 +201,7 @@ class Kafka:
 
     # ---- its tools
 
-    def tool(self, name, *arguments, check=True, timeout=60):
+    def tool(self, name, *arguments, check=True, timeout=120):
         return run(JAVA, "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", self.class_path, name,
                    *arguments, check=check, timeout=timeout)
 
@@ -213,10 +219,12 @@ class Kafka:
         return self.folder / f"broker-{i + 1}.log"
 
     def _configure(self, i, authorizer):
-        plain, controller, secure, tls = self.ports[i]
+        plain, controller, secure, tls, far = self.ports[i]
         addresses = [f"INTERNAL://127.0.0.1:{plain}"]
         if self.users:
             addresses += [f"SECURE://localhost:{secure}", f"TLS://localhost:{tls}"]
+        if self.far:
+            addresses.append(f"FAR://{self.far}:{far}")
         replicas = min(3, self.brokers)
         text = SETTINGS.format(
             node=i + 1, voters=",".join(f"{k + 1}@127.0.0.1:{p[1]}" for k, p in enumerate(self.ports)),

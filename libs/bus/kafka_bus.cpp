@@ -42,7 +42,7 @@ class KafkaBus final : public Bus {
   void append_batch(Batch records, AppendCallback done) override {
     Placement placement;
     if (const Status good = core_->place(*records, placement.partitions, placement.bytes); !good) {
-      core_->closer.post([done = std::move(done), error = good.error()] { done(error); });
+      producer()->refuse(std::move(done), good.error());
       return;
     }
     const std::size_t count = records->size();

@@ -143,6 +143,11 @@ void Producer::append(const Batch& records, Placement placement, AppendCallback 
   }
 }
 
+void Producer::refuse(AppendCallback done, Error why) {
+  const std::lock_guard lock(mutex_);
+  refused_.emplace_back([done = std::move(done), why = std::move(why)] { done(why); });
+}
+
 void Producer::settle(Slot& slot, rd_kafka_resp_err_t code, std::int64_t offset) {
   const std::shared_ptr<Pending> pending = std::move(slot.pending);
   pending->positions[slot.index].offset = offset;

@@ -31,6 +31,8 @@ class Producer {
   Producer& operator=(const Producer&) = delete;
 
   void append(const Batch& records, Placement placement, AppendCallback done);
+  // Answers on the producer's thread, as append() does.
+  void refuse(AppendCallback done, Error why);
   // Blocking: learns where topics are before the first record for them comes.
   Status learn(const std::vector<TopicSpec>& topics);
   // It takes nothing any more: make another.
