@@ -26,11 +26,12 @@ FILES_OF_ROLE = {
     "cohorts": [],
     "api": [*AUTHORITY, *SERVER, "admin-token", "admin-aws.json", SIGNERS, "signing/api.key"],
     "gateway": [*AUTHORITY, *SERVER, SIGNERS],
+    "collector": [SIGNERS],  # runs only where it has sources: `roles` must name it
 }
 
 
 # Who has the store: each by a login of its own, deploy/postgres/roles.sql.
-ROLES_WITH_STORE = ("api", "historian", "notifier", "pki", "responder")
+ROLES_WITH_STORE = ("api", "collector", "historian", "notifier", "pki", "responder")
 
 
 class RoleProcess:
@@ -110,7 +111,11 @@ class RoleProcess:
 
 
 class Distributed(harness.Fleetward):
-    """Every role its own process; `roles` says how many of each (1 where it is not named)."""
+    """Every role its own process; `roles` says how many of each (1 where it is not named).
+
+    A Kafka with users has one of the name fleetward-ROLE for each role, and fleetward-admin under which `init` makes the topics:
+    then each process logs in as itself, and may do what deploy/kafka/acls.sh says.
+    """
 
     def __init__(self, folder, kafka, postgres, roles=None, partitions=4, **arguments):
         self.kafka = kafka
@@ -126,19 +131,29 @@ class Distributed(harness.Fleetward):
         super().__init__(folder, **arguments)
         self.roles = {}
         for role in FILES_OF_ROLE:
-            for number in range(1, (roles or {}).get(role, 1) + 1):
+            for number in range(1, (roles or {}).get(role, 0 if role == "collector" else 1) + 1):
                 self.add(role, number)
 
     def write_config(self, mode, settings):
         backends = {
             "fleetward": {"partitions": self.partitions},
-            "bus": {"backend": "kafka", "bootstrap": self.kafka.bootstrap, "security": "plain", "replication": 1},
+            "bus": {"backend": "kafka", "replication": 1, **self.bus_login(self.folder, "admin")},
             "store": {"backend": "postgres", "host": "localhost", "port": self.postgres.port, "database": self.database,
                       "user": self.postgres.user, "password_file": str(self.password_file), "ca_file": str(self.postgres.ca)},
         }
         for section, values in settings.items():
             backends.setdefault(section, {}).update(values)
         super().write_config(mode, backends)
+
+    def bus_login(self, folder, name):
+        """Settings by which a process is User:fleetward-NAME at the brokers, where those have users."""
+        if not self.kafka.users:
+            return {"bootstrap": self.kafka.bootstrap, "security": "plain"}
+        user, password_file = f"fleetward-{name}", pathlib.Path(folder) / "bus-password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(self.kafka.users[user])
+        return {"bootstrap": self.kafka.secure_bootstrap, "security": "sasl_tls", "ca_file": str(self.kafka.ca), "user": user,
+                "password_file": str(password_file)}
 
     def add(self, role, number):
         """One more process of a role, not started: `gateway-2`, …"""
@@ -148,6 +163,8 @@ class Distributed(harness.Fleetward):
             settings["gateway"]["instance"] = instance
             if number > 1:
                 settings["gateway"]["port"], = harness.free_ports(1)
+        (self.folder / instance).mkdir(mode=0o700)
+        settings["bus"].update(self.bus_login(self.folder / instance, role))
         process = RoleProcess(self, role, instance, settings)
         process.port = settings["gateway"]["port"] if role == "gateway" else None
         if self.has_grants:
@@ -156,15 +173,15 @@ class Distributed(harness.Fleetward):
         return process
 
     def grant(self):
-        """The schema's owner brings it up to date, as an operator would by starting one role so; then each has its own login."""
-        first = self.roles["historian-1"]
-        first.spawn().wait_ready()
-        assert first.stop() == 0, first.log()
+        """`init` has made topics and tables, as owner and administrator; here each role gets its own login, and what that may."""
         self.postgres.psql((harness.ROOT / "deploy" / "postgres" / "roles.sql").read_text(), self.database)
         for role in ROLES_WITH_STORE:
             self.postgres.psql(f"ALTER ROLE fleetward_{role} PASSWORD '{self.postgres.password}'")
         for process in self.roles.values():
             self.log_in_as_itself(process)
+        if self.kafka.users:
+            harness.run(harness.ROOT / "deploy" / "kafka" / "acls.sh", "--bootstrap-server", self.kafka.bootstrap, "--kafka-acls",
+                        " ".join(self.kafka.acl_command()), timeout=300)
         self.has_grants = True
 
     @staticmethod

@@ -156,6 +156,7 @@ class Kafka:
         self.processes[i] = subprocess.Popen(
             [JAVA, "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", self.class_path,
              "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+             "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info",
              "kafka.Kafka", str(self._properties(i))],
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             preexec_fn=None if self.leave_running else die_with_parent)

@@ -9,6 +9,8 @@ import subprocess
 import time
 
 STOP_SECONDS = 15
+# What else than SIGTERM asks a process to end: by that one PostgreSQL would wait for its last client.
+STOP_SIGNALS = {"postgres": signal.SIGINT}
 
 
 def free_ports(count):
@@ -39,14 +41,17 @@ def signal_group(pid, number):
         pass  # it ended by itself meanwhile
 
 
-def server_started_again(lock, config):
-    """The pid of a server that somebody started again on the demo's data, after a crash of ours; None without one."""
-    try:
-        pid = int(pathlib.Path(lock).read_text().split()[0])
-        command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except (OSError, ValueError, IndexError):
-        return None
-    return pid if str(config).encode() in command else None
+def servers_on(folder):
+    """The pids of servers that run with settings in the demo's folder, whoever started them: after a crash of ours, for one."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it ended meanwhile
+        if "run" in words and "--config" in words[:-1] and words[words.index("--config") + 1].startswith(f"{folder}/"):
+            found.append(int(process.name))
+    return found
 
 
 class Processes:
@@ -65,6 +70,7 @@ class Processes:
     def adopt(self, name, pid):
         """Takes in a process that was not started here, so that it is stopped with the others."""
         self.running.append((name, pid, start_time(pid)))
+        self.write_note()
 
     def start(self, name, command, log, stdout=None, env=None):
         """`stdout`: a file for standard output alone; otherwise both go to `log`."""
@@ -78,8 +84,14 @@ class Processes:
                     out.close()
         self.children[name] = child
         self.running.append((name, child.pid, start_time(child.pid)))
-        self.note.write_text(json.dumps(self.running))
+        self.write_note()
         return child
+
+    def write_note(self):
+        self.note.write_text(json.dumps(self.running))
+
+    def pid(self, name):
+        return self.children[name].pid
 
     def check(self, name, log):
         """Raises with the end of its log when a process that should run has ended."""
@@ -91,20 +103,20 @@ class Processes:
     def stop_one(self, name):
         for entry_name, pid in self.alive():
             if entry_name == name:
-                self._stop(pid)
+                self._stop(name, pid)
                 return
 
     def stop_all(self):
         """The newest first; what does not end in time is killed. Says what had to be killed."""
         killed = []
         for name, pid in reversed(self.alive()):
-            if not self._stop(pid):
+            if not self._stop(name, pid):
                 killed.append(name)
         self.running = []
         self.note.unlink(missing_ok=True)
         return killed
 
-    def _stop(self, pid):
+    def _stop(self, name, pid):
         child = next((c for c in self.children.values() if c.pid == pid), None)
         began = start_time(pid)
 
@@ -113,10 +125,11 @@ class Processes:
                 return child.poll() is not None
             return start_time(pid) != began
 
+        number = STOP_SIGNALS.get(name, signal.SIGTERM)
         if os.getpgid(pid) == pid:
-            signal_group(pid, signal.SIGTERM)
+            signal_group(pid, number)
         else:  # one that was adopted may share its group with others
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, number)
         deadline = time.monotonic() + STOP_SECONDS
         while not gone() and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -29,10 +29,11 @@ class Story:
     def heading(self, text):
         print(f"\n\033[1m{text}\033[0m" if self.terminal else f"\n{text}", flush=True)
 
-    def say(self, text, at=None):
-        """One line with its time since the start; `at`: seconds since the epoch, when it was not just now."""
+    def say(self, text, at=None, by=None):
+        """One line with its time since the start; `at`: seconds since the epoch, when it was not just now; `by`: the role
+        that did it."""
         seconds = max(0.0, (at or time.time()) - self.began)
-        print(f"{int(seconds) // 60:02}:{seconds % 60:05.2f}  {text}", flush=True)
+        print(f"{int(seconds) // 60:02}:{seconds % 60:05.2f}  {text}{self.place.by(by) if by else ''}", flush=True)
 
     def more(self, text):
         for line in textwrap.wrap(text, LINE_COLUMNS, break_on_hyphens=False, break_long_words=False) or [""]:
@@ -60,7 +61,7 @@ class Story:
             value = look()
             if value:
                 return value
-            self.processes.check("fleetward", self.place.server_log)
+            self.place.check()
             if time.monotonic() > deadline:
                 raise RuntimeError(f"waited {seconds} s for {what}, and it did not come")
             time.sleep(0.05)
@@ -104,7 +105,7 @@ class Story:
     def opening(self, devices):
         self.heading(f"Fleetward: {devices} cameras, and one of them is about to be compromised")
         print("Times are minutes and seconds since the start.\n", flush=True)
-        self.say("starting Fleetward (every role in one process), its own certificate authority, and Alertmanager")
+        self.say(f"starting Fleetward ({self.place.shape}), its own certificate authority, and Alertmanager")
 
     def server_is_up(self):
         self.say("ready")
@@ -135,7 +136,7 @@ class Story:
         while not self.device_event("infected"):
             if time.time() > self.attack_at + STAGE_SECONDS:
                 raise RuntimeError("the simulator infected nobody")
-            self.processes.check("fleetward", self.place.server_log)
+            self.place.check()
             self.processes.check("fleetsim", self.place.folder / "fleetsim.log")
             if time.monotonic() - told >= 4:
                 told = time.monotonic()
@@ -163,22 +164,23 @@ class Story:
         alarms = self.wait("the alarm", lambda: self.get("/v1/violations?thing=" + self.attacked)["violations"])
         for alarm in alarms:
             behavior = alarm["behavior"]["name"] if isinstance(alarm["behavior"], dict) else alarm["behavior"]
-            self.say(f"ALARM  {self.attacked}: {behavior}", alarm["violationEventTime"] / 1000)
+            self.say(f"ALARM  {self.attacked}: {behavior}", alarm["violationEventTime"] / 1000, by="detector")
             self.more(f"expected  {alarm['expected']}")
             self.more(f"seen      {alarm['seen']}")
 
     def tell_isolation(self):
         action = self.wait("the isolation", lambda: self.action("isolate", "executing", "verifying", "in_effect"))
-        self.say(f"ACTION isolate {self.attacked}, by the playbook, within the governor's caps", self.mark(action, "decided"))
+        self.say(f"ACTION isolate {self.attacked}, by the playbook, within the governor's caps", self.mark(action, "decided"),
+                 by="responder")
         cut = self.wait("the cut", lambda: self.device_event("disconnected", thing=self.attacked))
         code = f" (MQTT reason 0x{cut['reason_code']:02X})" if cut.get("reason_code") else ""
-        self.say(f"       its session is cut{code}: seen by the device", cut["time"] / 1000)
+        self.say(f"       its session is cut{code}: seen by the device", cut["time"] / 1000, by="gateway")
         action = self.wait("the proof", lambda: self.action("isolate", "in_effect"))
         self.say("       verified: a probe, connecting as that device, was refused at the public listener, and no session is left",
-                 self.mark(action, "verified"))
+                 self.mark(action, "verified"), by="responder")
         refused = self.wait("the refused reconnect", lambda: self.device_event("refused", thing=self.attacked))
         code = f" (code 0x{refused['code']:02X})" if refused.get("code") else ""
-        self.say(f"       it comes back by itself and is refused{code}: seen by the device", refused["time"] / 1000)
+        self.say(f"       it comes back by itself and is refused{code}: seen by the device", refused["time"] / 1000, by="gateway")
         return action
 
     def mark(self, action, name):
@@ -190,7 +192,8 @@ class Story:
             with urllib.request.urlopen(self.place.alertmanager + "/api/v2/alerts", timeout=5) as answer:
                 return json.load(answer)
         alert = self.wait("the page", alerts)[0]
-        self.say("PAGE   delivered to Alertmanager: " + alert["annotations"].get("summary", alert["labels"].get("alertname", "")))
+        self.say("PAGE   delivered to Alertmanager: " + alert["annotations"].get("summary", alert["labels"].get("alertname", "")),
+                 by="notifier")
         for line in alert["annotations"].get("description", "").splitlines()[:6]:
             self.more(line)
 
@@ -200,7 +203,8 @@ class Story:
         self.command(f"fleetward actions approve {waiting['id']} --reason \"Mirai confirmed\"")
         self.client("actions", "approve", waiting["id"], "--reason", "Mirai confirmed")
         action = self.wait("the revocation", lambda: self.action("revoke", "in_effect"))
-        self.say("       revoked, and verified in the CRL and the OCSP answers that were really served", self.mark(action, "verified"))
+        self.say("       revoked, and verified in the CRL and the OCSP answers that were really served", self.mark(action, "verified"),
+                 by="responder")
         return action
 
     def openssl(self, *words, stdin=None):
