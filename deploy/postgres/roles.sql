@@ -15,7 +15,8 @@ DO $$
 DECLARE
   name text;
 BEGIN
-  FOREACH name IN ARRAY ARRAY['fleetward_api', 'fleetward_historian', 'fleetward_notifier', 'fleetward_pki', 'fleetward_responder']
+  FOREACH name IN ARRAY ARRAY['fleetward_api', 'fleetward_collector', 'fleetward_historian', 'fleetward_notifier', 'fleetward_pki',
+    'fleetward_responder']
   LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
       EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS', name);
@@ -27,25 +28,28 @@ END $$;
 -- Nobody else comes in, and nobody makes tables but the owner.
 DO $$ BEGIN EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()); END $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO fleetward_api, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
+GRANT USAGE ON SCHEMA public
+  TO fleetward_api, fleetward_collector, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
 -- What an older version granted and this one does not need is taken back.
 REVOKE ALL ON ALL TABLES IN SCHEMA public
-  FROM fleetward_api, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
+  FROM fleetward_api, fleetward_collector, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
 
 -- All of them: which schema it is; the outbox, and the relay that any of them may be.
 GRANT SELECT ON migrations
-  TO fleetward_api, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
+  TO fleetward_api, fleetward_collector, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
 GRANT SELECT, INSERT, DELETE ON outbox
-  TO fleetward_api, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
+  TO fleetward_api, fleetward_collector, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
 GRANT SELECT, INSERT, UPDATE ON outbox_latest, relay_lease
-  TO fleetward_api, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
+  TO fleetward_api, fleetward_collector, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
 
--- Things, groups, profiles, dimensions: the API's. The responder makes nothing of them but reads them to decide.
+-- Things, groups, profiles, dimensions: the API's. The responder reads them to decide, the collector to
+-- know whose report it has.
 GRANT SELECT, INSERT, UPDATE, DELETE ON things, thing_groups, thing_group_members, profile_targets, custom_metrics
   TO fleetward_api;
 GRANT SELECT, INSERT, UPDATE ON profiles, dimensions, manifest TO fleetward_api;
 GRANT SELECT, INSERT ON deleted_things TO fleetward_api;
 GRANT SELECT ON things, thing_groups, thing_group_members TO fleetward_responder;
+GRANT SELECT ON things TO fleetward_collector;
 
 -- Actions: the responder decides, a person by the API. Their steps are a chain: added to, never changed.
 GRANT SELECT, INSERT, UPDATE ON actions, action_chain TO fleetward_responder, fleetward_api;
@@ -77,9 +81,9 @@ GRANT SELECT, DELETE ON violation_verifications TO fleetward_historian;
 GRANT SELECT ON violation_events, violations_active TO fleetward_api;
 GRANT SELECT, INSERT, UPDATE ON violation_verifications TO fleetward_api;
 
--- What could not be used: kept and put back by the historian, asked for by the API.
+-- What could not be used: kept by the historian, asked for again by the API, put back by the collector.
 GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO fleetward_historian;
-GRANT SELECT, UPDATE ON dead_letters TO fleetward_api;
+GRANT SELECT, UPDATE ON dead_letters TO fleetward_api, fleetward_collector;
 
 -- Incidents: the notifier's.
 GRANT SELECT, INSERT, UPDATE, DELETE ON incidents, incident_members, incident_pages TO fleetward_notifier;
