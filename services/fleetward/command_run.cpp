@@ -32,6 +32,11 @@ std::vector<std::string> role_names() {
   return names;
 }
 
+// "all", and none by name.
+bool means_all(const std::vector<std::string>& words) {
+  return std::all_of(words.begin(), words.end(), [](const std::string& word) { return word == "all"; });
+}
+
 Result<std::vector<std::string>> wanted_roles(const std::vector<std::string>& words) {
   const std::vector<std::string> known = role_names();
   for (const std::string& word : words) {
@@ -40,12 +45,6 @@ Result<std::vector<std::string>> wanted_roles(const std::vector<std::string>& wo
                                                      config::suggestion(word, known), fmt::join(known, ", "))};
   }
   return std::find(words.begin(), words.end(), "all") != words.end() ? known : words;
-}
-
-// Among all roles, those for which there is nothing to do. Who is named runs, or says why not.
-void leave_out_idle(std::vector<std::string>& roles, const std::vector<std::string>& words, const Settings& settings) {
-  const bool is_named = std::find(words.begin(), words.end(), "collector") != words.end();
-  if (!is_named && !settings.collector.has_sources()) std::erase(roles, "collector");
 }
 
 void configure_log(const LogSettings& settings) {
@@ -104,7 +103,7 @@ ExitCode run_run(Invocation& invocation) {
     invocation.out << describe(settings).values_text();
     return ExitCode::ok;
   }
-  leave_out_idle(*roles, invocation.arguments(), settings);
+  if (means_all(invocation.arguments())) roles = roles_for(settings);
   configure_log(settings.log);
   if (const std::vector<std::string> faults = fault::armed(); !faults.empty()) {
     log::warn("fault_points_armed", {{"names", fmt::format("{}", fmt::join(faults, ", "))}});

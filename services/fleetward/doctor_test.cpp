@@ -149,9 +149,7 @@ TEST_F(DoctorTest, AuthoritiesOfTheOperatorsOwnAndTheirLists) {
 
 TEST_F(DoctorTest, ARunningServerIsSeenAndLeftAlone) {
   Process process(settings_);
-  std::vector<std::string> roles;
-  for (const Role& role : all_roles()) roles.emplace_back(role.name);
-  ASSERT_TRUE(process.start(roles));
+  ASSERT_TRUE(process.start(roles_for(settings_)));
   EXPECT_EQ(server_on(folder_), ::getpid());
   EXPECT_EQ(storage(true), "");
   EXPECT_TRUE(process.stop());

@@ -54,6 +54,8 @@ struct Role {
 
 // In the order of their start.
 const std::vector<Role>& all_roles();
+// The names of all, but for those that have nothing to do by these settings.
+std::vector<std::string> roles_for(const Settings& settings);
 // Whether a process with these roles judges signed records: a gateway by them, whoever has the store as a relay.
 bool judges_signatures(const std::vector<std::string>& roles);
 

@@ -37,7 +37,7 @@ class ProcessTest : public testing::Test {
     settings_.api.port = 0;
     settings_.pki.port = 0;
     settings_.operations.port = 0;
-    for (const Role& role : all_roles()) roles_.emplace_back(role.name);
+    roles_ = roles_for(settings_);
   }
   ~ProcessTest() override { std::filesystem::remove_all(folder_); }
 

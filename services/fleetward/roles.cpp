@@ -269,4 +269,13 @@ const std::vector<Role>& all_roles() {
   return roles;
 }
 
+std::vector<std::string> roles_for(const Settings& settings) {
+  std::vector<std::string> names;
+  for (const Role& role : all_roles()) {
+    const bool is_idle = role.name == "collector" && !settings.collector.has_sources();
+    if (!is_idle) names.emplace_back(role.name);
+  }
+  return names;
+}
+
 }  // namespace fleetward::program
