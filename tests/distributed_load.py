@@ -32,7 +32,9 @@ class Load:
         server.cli("things", "enrol", "--count", str(devices), "--prefix", f"{name}-", "--group", name, "--out", self.devices)
         server.request("PUT", f"/v1/profiles/{name}", {"targets": [f"group/{name}"], "behaviors": [BEHAVIOR]})
         for victim in self.victims:
-            server.cli("things", "enrol", victim, "--group", victim, "--out", folder / victim)
+            server.enrol(victim, group=victim)
+            (folder / victim).mkdir()
+            (folder / victim / victim).symlink_to(server.devices / victim)  # a fleet of its own
             server.request("PUT", f"/v1/profiles/{victim}", {"targets": [f"group/{victim}"], "behaviors": [BEHAVIOR]})
         await_rules(server)
         self.fleets = []
@@ -57,10 +59,10 @@ class Load:
         before = len(self.acknowledged())
         wait_for(f"{reports} more reports to be acknowledged", lambda: len(self.acknowledged()) >= before + reports, seconds)
 
-    def strike(self, victim):
+    def strike(self, victim, port=None):
         """It starts to report, and gives itself away a moment later: the breach is acknowledged when this returns."""
         fleet = Simulator(self.server, self.folder, name=f"{victim}-fleet", devices=self.folder / victim, attacked=[victim],
-                          infected=[(STRUCK_AT, 9999)], interval=0.1)
+                          infected=[(STRUCK_AT, 9999)], interval=0.1, port=port)
         self.fleets.append(fleet)
         self.struck.append(victim)
         wait_for(f"the breach of {victim}", lambda: (victim, STRUCK_AT) in fleet.acknowledged(), 60)

@@ -10,10 +10,11 @@ from harness import FLEETSIM, wait_for
 class Simulator:
     """The fleet, and what was acknowledged to it."""
 
-    def __init__(self, server, folder, name="fleet", devices=None, attacked=(), infected=(), interval=0.3):
+    def __init__(self, server, folder, name="fleet", devices=None, attacked=(), infected=(), interval=0.3,
+                 port=None):
         self.acked, self.log = folder / f"{name}-acked.jsonl", folder / f"{name}.log"
         self.events = folder / f"{name}-events.jsonl"
-        command = [FLEETSIM, "--devices-dir", devices or server.devices, "--host", "localhost", "--port", server.mqtt_port,
+        command = [FLEETSIM, "--devices-dir", devices or server.devices, "--host", "localhost", "--port", port or server.mqtt_port,
                    "--ca-file", server.ca, "--interval", interval, "--backoff", "0.1", "--backoff-max", "0.5",
                    "--custom-metric", "", "--acked", self.acked, "--events", self.events, "--quiet"]
         if attacked:
