@@ -42,6 +42,11 @@ GRANT SELECT, INSERT, DELETE ON outbox
 GRANT SELECT, INSERT, UPDATE ON outbox_latest, relay_lease
   TO fleetward_api, fleetward_collector, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
 
+-- New months for what is kept by the month: made as the owner, by whoever starts or runs.
+REVOKE ALL ON FUNCTION fleetward_tend FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fleetward_tend
+  TO fleetward_api, fleetward_collector, fleetward_historian, fleetward_notifier, fleetward_pki, fleetward_responder;
+
 -- Things, groups, profiles, dimensions: the API's. The responder reads them to decide, the collector to
 -- know whose report it has.
 GRANT SELECT, INSERT, UPDATE, DELETE ON things, thing_groups, thing_group_members, profile_targets, custom_metrics

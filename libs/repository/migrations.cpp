@@ -9,6 +9,7 @@
 #include "repository/schema_gateways.hpp"
 #include "repository/schema_governor.hpp"
 #include "repository/schema_incidents.hpp"
+#include "repository/schema_months.hpp"
 #include "repository/schema_outbox.hpp"
 #include "repository/schema_registry.hpp"
 #include "repository/schema_violations.hpp"
@@ -29,6 +30,7 @@ const std::vector<store::Migration>& all_migrations() {
       {10, "dimensions", schema_dimensions},
       {11, "authorities", schema_authorities},
       {12, "dead letters", schema_dead_letters},
+      {13, "months", "", schema_months},
   };
   return steps;
 }

@@ -2,7 +2,7 @@
 // repository class that alone writes its tables.
 //
 // Numbers: 1 outbox, 2 registry, 3 certificates, 4 actions, 5 incidents, 6 violations, 7 audit log, 8 governor, 9
-// gateways, 10 dimensions, 11 authorities.
+// gateways, 10 dimensions, 11 authorities, 12 dead letters, 13 months (of PostgreSQL).
 #pragma once
 
 #include <vector>

@@ -90,8 +90,8 @@ bool is_complete(const std::set<std::int64_t>& applied, const std::vector<Migrat
 Status apply(PostgresConnection& connection, const Migration& m) {
   return with_patience(connection, [&]() -> Status {
     if (const Status lifted = lift_limits(connection); !lifted) return lifted;
-    if (const Status ran = connection.execute_script(to_postgres_schema(m.sql)); !ran)
-      return ran.error().with_context(m.name);
+    const std::string script = m.postgres_sql.empty() ? to_postgres_schema(m.sql) : std::string(m.postgres_sql);
+    if (const Status ran = connection.execute_script(script); !ran) return ran.error().with_context(m.name);
     return changed(connection.execute("INSERT INTO migrations VALUES($1, $2, now()::text)",
                                       {std::int64_t{m.number}, std::string(m.name)}));
   });
@@ -146,6 +146,14 @@ Status migrate(PostgresConnection& connection, const std::vector<Migration>& mig
             done.error().message + ")");
   const Status unlocked = unlock_schema(connection);
   return done.ok() ? unlocked : done;
+}
+
+Status tend_schema(Transaction& tx) {
+  const auto known = tx.query("SELECT to_regproc('fleetward_tend') IS NOT NULL");
+  if (!known) return known.error();
+  if (known->at(0).integer(0) == 0) return {};
+  const auto tended = tx.query("SELECT fleetward_tend((extract(epoch FROM now()) * 1000)::bigint)");
+  return tended.ok() ? Status() : Status(tended.error());
 }
 
 Status check_database(PostgresConnection& connection) {

@@ -2,20 +2,25 @@
 
 #include <pthread.h>
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
 
+#include "log/log.hpp"
 #include "store/channels.hpp"
 #include "store/postgres_address.hpp"
 #include "store/postgres_listening.hpp"
 #include "store/postgres_migrate.hpp"
 #include "store/postgres_session.hpp"
+#include "store/run_and_wait.hpp"
 
 namespace fleetward::store {
 namespace {
 
+constexpr std::chrono::hours tend_every{6};
 constexpr Millis stop_limit{2'000};  // for the transactions that are under way
 
 struct Job {
@@ -106,7 +111,9 @@ class PostgresStore final : public Store {
   Status migrate(const std::vector<Migration>& migrations) override {
     auto connection = PostgresConnection::open(options_, watch_);
     if (!connection) return connection.error();
-    return store::migrate(**connection, migrations);
+    if (const Status done = store::migrate(**connection, migrations); !done) return done;
+    note_tended(run_and_wait<void>(*this, tend_schema));
+    return {};
   }
 
   std::unique_ptr<Listener> listen(async::Scheduler& scheduler, std::string channel) override {
@@ -133,7 +140,19 @@ class PostgresStore final : public Store {
           health_.is_stopping() ? Status(Error(ErrorCode::cancelled, "the store is closing")) : session.run(job->work);
       queue_.finished_one();
       job->done(status);
+      if (is_time_to_tend()) note_tended(session.run(tend_schema));
     }
+  }
+
+  // One of the threads says so, every tend_every; where nothing is done nothing grows.
+  bool is_time_to_tend() {
+    const std::int64_t now = std::chrono::steady_clock::now().time_since_epoch().count();
+    std::int64_t last = tended_.load();
+    return now - last > std::chrono::nanoseconds(tend_every).count() && tended_.compare_exchange_strong(last, now);
+  }
+
+  static void note_tended(const Status& done) {
+    if (!done) log::warn("store_not_tended", {{"error", done.error().message}});
   }
 
   const PostgresOptions options_;
@@ -143,6 +162,7 @@ class PostgresStore final : public Store {
   PostgresWatch watch_;
   PostgresListening listening_;
   Queue queue_;
+  std::atomic<std::int64_t> tended_{std::chrono::steady_clock::now().time_since_epoch().count()};
   std::vector<std::thread> threads_;
 };
 

@@ -74,6 +74,7 @@ struct Migration {
   int number = 0;
   std::string_view name;
   std::string_view sql;
+  std::string_view postgres_sql = {};  // in its place there, where the two cannot be the same
 };
 
 // Woken by Transaction::notify() of any process that shares the store. Lives on the scheduler it was made with.
