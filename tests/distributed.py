@@ -152,8 +152,10 @@ class Distributed(harness.Fleetward):
         user, password_file = f"fleetward-{name}", pathlib.Path(folder) / "bus-password"
         password_file.touch(mode=0o600)
         password_file.write_text(self.kafka.users[user])
-        return {"bootstrap": self.kafka.secure_bootstrap, "security": "sasl_tls", "ca_file": str(self.kafka.ca), "user": user,
-                "password_file": str(password_file)}
+        # Debian's librdkafka cannot do SCRAM with Kafka 4.
+        mechanism = "SCRAM-SHA-512" if self.kafka.version.startswith("3.") else "PLAIN"
+        return {"bootstrap": self.kafka.secure_bootstrap, "security": "sasl_tls", "ca_file": str(self.kafka.ca),
+                "sasl_mechanism": mechanism, "user": user, "password_file": str(password_file)}
 
     def add(self, role, number):
         """One more process of a role, not started: `gateway-2`, …"""

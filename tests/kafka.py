@@ -203,13 +203,23 @@ class Kafka:
     # ---- its tools
 
     def tool(self, name, *arguments, check=True, timeout=120):
-        return run(JAVA, "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", self.class_path, name,
-                   *arguments, check=check, timeout=timeout)
+        return run(*self.tool_command(name), *arguments, check=check, timeout=timeout)
+
+    def tool_command(self, name):
+        return [JAVA, "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", self.class_path, name]
+
+    def acl_command(self):
+        """What kafka-acls.sh runs."""
+        return self.tool_command("kafka.admin.AclCommand" if self.version.startswith("3.") else "org.apache.kafka.tools.AclCommand")
 
     def acl(self, *arguments):
         """As kafka-acls.sh has them: --add --allow-principal User:x --operation Read --topic t."""
-        name = "kafka.admin.AclCommand" if self.version.startswith("3.") else "org.apache.kafka.tools.AclCommand"
-        return self.tool(name, "--bootstrap-server", self.bootstrap, *arguments)
+        return run(*self.acl_command(), "--bootstrap-server", self.bootstrap, *arguments, timeout=120)
+
+    def denials(self):
+        """What the authorizer has refused so far, a line each."""
+        lines = [line for i in range(self.brokers) for line in self._log(i).read_text().splitlines()]
+        return [line for line in lines if "is Denied" in line]
 
     # ---- setting up
 
