@@ -74,7 +74,7 @@ void RecordCheck::refuse(const bus::Record& record, access::Verdict verdict, Ins
   if (has_passed(logged_, now, logged_every)) {
     logged_ = now;
     log::error("record_refused", {{"topic", record.topic},
-                                  {"key", printable(record.key, 128)},
+                                  {"partition", record.partition},
                                   {"offset", record.offset},
                                   {"reason", reason},
                                   {"count", std::exchange(unlogged_, 0)}});

@@ -6,6 +6,7 @@
 #include "fleet/gateway_events.hpp"
 #include "fleet/topics.hpp"
 #include "mqtt/decode.hpp"
+#include "simulation/forger.hpp"
 
 namespace fleetward::simulation {
 namespace {
@@ -23,7 +24,7 @@ std::optional<json::Value> data_of(const bus::Record& record) {
 
 void AccessOracle::on_write(const Written& written) {
   for (const bus::Record& r : written.records) {
-    if (r.topic == fleet::topic::access) take_access(r);
+    if (r.topic == fleet::topic::access && is_signed(r)) take_access(r);
     else if (r.topic == fleet::topic::enforcement) take_enforcement(r);
     else if (r.topic == fleet::topic::devices && bus::find_header(r.headers, fleet::header::kind) == "report")
       take_report(r);
@@ -42,13 +43,24 @@ void AccessOracle::take_access(const bus::Record& record) {
 }
 
 void AccessOracle::take_enforcement(const bus::Record& record) {
+  const auto envelope = fleet::parse_cloud_event(record.value.value_or(""));
+  if (envelope && envelope->type == fleet::event_type::refused_record) return;
   const auto data = data_of(record);
   const auto event = data ? fleet::enforcement_event_from_json(*data)
                           : Result<fleet::EnforcementEvent>(ErrorCode::invalid_argument, "not an event");
   if (!event) return universe_.fail("an unreadable enforcement event: " + event.error().message);
   if (event->kind != fleet::EnforcementKind::session_cut && event->kind != fleet::EnforcementKind::applied) return;
+  if (event->access_version > 0 && !was_decided(*event))
+    universe_.fail(fmt::format("{} went by a record of {} that nobody may have signed", event->gateway, event->thing));
   Said& said = said_[{event->gateway, event->thing}];
   if (event->access_version > said.version) said = {event->access_version, event->time};
+}
+
+bool AccessOracle::was_decided(const fleet::EnforcementEvent& event) const {
+  const auto things = records_.find(event.thing);
+  if (things == records_.end()) return false;
+  const auto record = things->second.find(event.access_version);
+  return record != things->second.end() && access::strictest(record->second) == event.level;
 }
 
 void AccessOracle::take_report(const bus::Record& record) {

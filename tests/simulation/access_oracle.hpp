@@ -1,7 +1,8 @@
 // What acknowledgements and admissions owe, from the durable log and from what gateways say to devices.
 //
 // A report that was acknowledged is on the log. A device that is held is not admitted by a gateway that has said that
-// it enforces the hold, and the gateway takes no report of it.
+// it enforces the hold, and the gateway takes no report of it. A gateway enforces what a role has signed, and nothing
+// else that is on the topic.
 #pragma once
 
 #include <map>
@@ -9,6 +10,7 @@
 
 #include "core/text.hpp"
 #include "fleet/access.hpp"
+#include "fleet/gateway_events.hpp"
 #include "simulation/durable_log.hpp"
 #include "simulation/universe.hpp"
 
@@ -41,6 +43,7 @@ class AccessOracle {
   void take_access(const bus::Record& record);
   void take_enforcement(const bus::Record& record);
   void take_report(const bus::Record& record);
+  [[nodiscard]] bool was_decided(const fleet::EnforcementEvent& event) const;
   // Whether every record from this version on keeps the thing out.
   [[nodiscard]] bool keeps_out_since(const std::string& thing, std::int64_t version) const;
 

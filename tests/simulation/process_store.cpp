@@ -1,6 +1,8 @@
 #include "simulation/process_store.hpp"
 
 #include "core/fault.hpp"
+#include "repository/signing_store.hpp"
+#include "simulation/forger.hpp"
 #include "store/sqlite_store.hpp"
 
 namespace fleetward::simulation {
@@ -19,6 +21,7 @@ class SimTransaction final : public store::Transaction {
   SimTransaction(store::Transaction& inner, Choice& choice, std::int64_t notify_lost)
       : inner_(inner), choice_(choice), notify_lost_(notify_lost) {}
 
+  const store::Signer* signer() const override { return inner_.signer(); }
   Result<store::Rows> query(std::string_view sql, const store::Params& params) override {
     return inner_.query(sql, params);
   }
@@ -61,7 +64,7 @@ class SharedStore::AtOnce final : public async::Scheduler {
 SharedStore::SharedStore(Universe& universe) : universe_(universe), at_once_(std::make_unique<AtOnce>(universe)) {
   auto opened = store::open_memory_store(*at_once_, metrics_);
   if (!opened) std::abort();
-  store_ = std::move(*opened);
+  store_ = repository::sign_in(std::move(*opened), deciding_signer());
 }
 
 Status SharedStore::now(const std::function<Status(store::Transaction&)>& work) {

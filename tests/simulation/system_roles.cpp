@@ -42,6 +42,7 @@ void SystemWorld::start_gateway(Process& process, const Role& role) {
   config.private_key_pem = authority().server_key_pem;
   config.client_ca_pem = authority().root_pem + authority().issuing_pem;
   config.snapshot_folder = fmt::format("{}/{}", folder_.path(), role.name);
+  config.signers = record_signers();
   must_start(
       universe_,
       process.run(std::make_unique<gateway::Gateway>(std::move(config), *process.bus, process.loop, process.metrics))
@@ -75,6 +76,8 @@ void SystemWorld::start_control(Process& process, const Role& role) {
   repository::RelayOptions options;
   options.holder = role.name;
   options.lease = Millis(5'000);
+  options.check_every = Millis(20'000);
+  options.signers = record_signers();
   process
       .run(std::make_unique<repository::OutboxRelay>(*process.store, *process.bus, process.loop, process.metrics,
                                                      options))

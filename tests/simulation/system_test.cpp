@@ -22,6 +22,7 @@ TEST(System, DoesWhatItIsForMeanwhile) {
   EXPECT_GT(world.access().admissions(), 10U);
   EXPECT_GT(world.actions().acted(), 0U);
   EXPECT_GT(world.verified(), 0U);
+  EXPECT_GT(world.forged(), 3);
   EXPECT_FALSE(world.pager().pages().empty());
 }
 
@@ -53,6 +54,12 @@ TEST(System, FindsACapThatIsCountedOutsideTheDecision) {
 TEST(System, FindsASessionThatIsNotCut) {
   std::string how;
   const std::uint64_t seed = seed_that_finds<SystemWorld>("gateway.skip_cut", {1, 20}, &how);
+  EXPECT_NE(seed, 0U) << how;
+}
+
+TEST(System, FindsAGatewayThatGoesByWhatNobodyHasSigned) {
+  std::string how;
+  const std::uint64_t seed = seed_that_finds<SystemWorld>("gateway.skip_signatures", {1, 20}, &how);
   EXPECT_NE(seed, 0U) << how;
 }
 

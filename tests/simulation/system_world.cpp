@@ -1,6 +1,7 @@
 #include "simulation/system_world.hpp"
 
 #include "access/tables.hpp"
+#include "fleet/topics.hpp"
 #include "repository/incident_repository.hpp"
 
 namespace fleetward::simulation {
@@ -40,6 +41,7 @@ SystemWorld::SystemWorld(std::uint64_t seed)
       model_(universe_),
       access_(universe_, fleet_.things),
       actions_(store_, fleet_.group_sizes),
+      forger_(universe_),
       network_(universe_, network_faults_),
       loop_(universe_, "world"),
       device_loop_(universe_, "devices"),
@@ -53,6 +55,7 @@ SystemWorld::SystemWorld(std::uint64_t seed)
     model_.on_write(written);
     access_.on_write(written);
     actions_.on_write(written);
+    forger_.on_write(written);
   };
   store_.on_commit = [this] { actions_.on_commit(); };
   network_.on_server_write = [this](Loop& server, ByteView certificate, ByteView bytes) {
@@ -79,6 +82,7 @@ SystemWorld::SystemWorld(std::uint64_t seed)
   infect();
   operate();
   trouble();
+  forge();
   universe_.after_each = [this](Loop& loop) {
     if (in_trouble_ && universe_.choice().one_in(disturb_one_in_)) disturb(loop);
   };
@@ -180,6 +184,15 @@ void SystemWorld::trouble() {
   });
 }
 
+// Somebody who can write to the topics, and holds no key.
+void SystemWorld::forge() {
+  loop_.call_after(universe_.choice().millis(1'000, 15'000), [this] {
+    if (!in_trouble_) return;
+    if (auto record = forger_.next()) brokers_.back()->bus().append({std::move(*record)}, [](const auto&) {});
+    forge();
+  });
+}
+
 // ---- at rest
 
 void SystemWorld::at_rest() {
@@ -188,6 +201,7 @@ void SystemWorld::at_rest() {
   actions_.at_rest();
   for (const auto& device : devices_) check_device(*device);
   check_pages();
+  check_tables();
 }
 
 void SystemWorld::check_device(const Device& device) {
@@ -241,6 +255,17 @@ void SystemWorld::check_pages() {
   for (const auto& [id, action] : actions_.actions()) {
     if (incidents_of[id].size() != 1)
       universe_.fail(fmt::format("action {} is in {} incidents", id, incidents_of[id].size()));
+  }
+}
+
+// What compaction would leave is what somebody who may has signed, or nothing.
+void SystemWorld::check_tables() {
+  for (const std::string_view topic : {fleet::topic::access, fleet::topic::certificates}) {
+    std::map<std::string, bus::Record> last;
+    for (bus::Record& r : log_.all(std::string(topic), 1)) last[r.key] = std::move(r);
+    for (const auto& [key, record] : last) {
+      if (record.value && !is_signed(record)) universe_.fail(fmt::format("a forged record of {} is the last", key));
+    }
   }
 }
 

@@ -11,6 +11,7 @@
 #include "simulation/detection_oracle.hpp"
 #include "simulation/device.hpp"
 #include "simulation/fleet_setup.hpp"
+#include "simulation/forger.hpp"
 #include "simulation/network.hpp"
 #include "simulation/pager.hpp"
 #include "simulation/ports_model.hpp"
@@ -35,6 +36,7 @@ class SystemWorld {
   [[nodiscard]] const ActionOracle& actions() const { return actions_; }
   [[nodiscard]] const Pager& pager() const { return *pager_; }
   [[nodiscard]] int crashes() const { return crashes_; }
+  [[nodiscard]] int forged() const { return forger_.forged(); }
   [[nodiscard]] std::size_t verified() const;
 
  private:
@@ -52,9 +54,11 @@ class SystemWorld {
   void crash_all();
   void trouble();
   void disturb(Loop& loop);
+  void forge();
   void at_rest();
   void check_device(const Device& device);
   void check_pages();
+  void check_tables();
   // system_roles.cpp
   void start_gateway(Process& process, const Role& role);
   void start_detector(Process& process, const Role& role);
@@ -79,6 +83,7 @@ class SystemWorld {
   PortsModel model_;
   AccessOracle access_;
   ActionOracle actions_;
+  Forger forger_;
   ScratchFolder folder_;
   SimNetwork network_;
   Loop loop_;         // of the trouble and the operator
