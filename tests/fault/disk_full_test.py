@@ -7,8 +7,9 @@ import pytest
 
 from bus_file import report_id, reports
 from fleet_sim import Simulator, await_rules
-from harness import publish, report, run, wait_for
+from harness import publish, report, wait_for
 from mqtt_client import PUBACK, PUBLISH, MqttClient
+from small_disk import SmallDisk
 
 DISK_BYTES = 48 << 20
 DEVICES = 20
@@ -17,37 +18,9 @@ PROFILE = {"targets": ["group/full"], "behaviors": [
      "criteria": {"comparisonOperator": "in-port-set", "value": {"ports": [22, 554, 8883]}}}]}
 
 
-class SmallDisk:
-    """A file system of its own, of a fixed size, that can be filled to its last byte."""
-
-    def __init__(self, folder):
-        self.folder, self.filler = folder, folder / "filler"
-        folder.mkdir(parents=True)
-        try:
-            run("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", folder)
-        except AssertionError as error:
-            pytest.fail("this test mounts a small file system: run it as root, in a container that may mount (for instance "
-                        f"`--cap-add SYS_ADMIN`)\n{error}")
-
-    def fill(self):
-        with open(self.filler, "ab", buffering=0) as file:
-            for size in (1 << 20, 4096):
-                try:
-                    while file.write(b"\0" * size):
-                        pass
-                except OSError as error:
-                    assert error.errno == 28, error  # ENOSPC
-
-    def free(self):
-        self.filler.unlink()
-
-    def unmount(self):
-        run("umount", "-l", self.folder)
-
-
 @pytest.fixture
 def small_disk(tmp_path):
-    disk = SmallDisk(tmp_path / "fleetward-0" / "data")
+    disk = SmallDisk(tmp_path / "fleetward-0" / "data", DISK_BYTES)
     yield disk
     disk.unmount()
 
