@@ -1,5 +1,6 @@
 #include "repository/dimension_repository.hpp"
 
+#include "repository/manifest.hpp"
 #include "repository/profile_repository.hpp"
 
 namespace fleetward::repository {
@@ -19,7 +20,10 @@ Result<DimensionRow> write_dimension(store::Transaction& tx, fleet::Dimension di
   if (const Status good = fleet::check_topic_filters(dimension.topic_filters); !good) return good.error();
   const auto last = tx.query("SELECT version FROM dimensions WHERE name=$1", {dimension.name});
   if (!last) return last.error();
-  dimension.version = last->empty() ? 1 : last->at(0).integer(0) + 1;
+  const auto next = first_unsaid(tx, last->empty() ? 1 : last->at(0).integer(0) + 1,
+                                 [&](std::int64_t version) { return fleet::dimension_key(dimension.name, version); });
+  if (!next) return next.error();
+  dimension.version = *next;
   const auto written = tx.execute(
       "INSERT INTO dimensions(name, version, body, token, deleted, created_ms, modified_ms) VALUES($1, $2, $3, $4, 0, "
       "$5, $5) ON CONFLICT(name) DO UPDATE SET version=excluded.version, body=excluded.body, "

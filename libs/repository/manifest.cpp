@@ -8,6 +8,29 @@ namespace fleetward::repository {
 
 namespace {
 constexpr std::int64_t all_rows = 10'000;
+
+Result<std::int64_t> next_number(store::Transaction& tx) {
+  const auto last = tx.query("SELECT number FROM manifest");
+  if (!last) return last.error();
+  const auto next = first_unsaid(tx, last->empty() ? 1 : last->at(0).integer(0) + 1, fleet::manifest_key);
+  if (!next) return next.error();
+  const auto written = tx.execute(
+      "INSERT INTO manifest(one, number) VALUES(1, $1) ON CONFLICT(one) DO UPDATE SET number = excluded.number",
+      {*next});
+  if (!written) return written.error();
+  return *next;
+}
+
+}  // namespace
+
+Result<std::int64_t> first_unsaid(store::Transaction& tx, std::int64_t number,
+                                  const std::function<std::string(std::int64_t)>& key_of) {
+  while (true) {
+    const auto version = next_version(tx, fleet::topic::rules, key_of(number));
+    if (!version) return version.error();
+    if (*version == 1) return number;
+    ++number;
+  }
 }
 
 Status publish_rule(store::Transaction& tx, const std::string& key, std::string_view type, json::Value data,
@@ -27,11 +50,9 @@ Status publish_manifest(store::Transaction& tx, Instant now) {
   const auto dimensions = list_dimensions(tx, "", all_rows);
   if (!dimensions) return dimensions.error();
   for (const DimensionRow& d : *dimensions) manifest.dimensions.push_back({d.dimension.name, d.dimension.version});
-  const auto number = tx.query(
-      "INSERT INTO manifest(one, number) VALUES(1, 1) ON CONFLICT(one) DO UPDATE SET number = manifest.number + 1 "
-      "RETURNING number");
+  const auto number = next_number(tx);
   if (!number) return number.error();
-  manifest.number = number->at(0).integer(0);
+  manifest.number = *number;
   return publish_rule(tx, fleet::manifest_key(manifest.number), fleet::event_type::manifest, to_json(manifest), now);
 }
 

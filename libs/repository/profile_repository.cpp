@@ -34,7 +34,10 @@ Result<ProfileRow> write_profile(store::Transaction& tx, fleet::SecurityProfile 
   const auto last = tx.query("SELECT version FROM profiles WHERE name=$1", {profile.name});
   if (!last) return last.error();
   // A name that was deleted goes on counting: versions are immutable, and kept records may name an old one.
-  profile.version = last->empty() ? 1 : last->at(0).integer(0) + 1;
+  const auto next = first_unsaid(tx, last->empty() ? 1 : last->at(0).integer(0) + 1,
+                                 [&](std::int64_t version) { return fleet::profile_key(profile.name, version); });
+  if (!next) return next.error();
+  profile.version = *next;
   const Status written = done(tx.execute(
       "INSERT INTO profiles(name, version, body, deleted, created_ms, modified_ms) VALUES($1, $2, $3, 0, $4, $4) ON "
       "CONFLICT(name) DO UPDATE SET "
