@@ -99,6 +99,7 @@ struct Detector::State {
         p.why_not_ready = "it is paused: state_bytes_max is reached";
         continue;
       }
+      const auto began = scheduler.steady_now();
       auto engine = co_await restore(bus, scheduler, settings.group, number, p.start_offset, rules, snapshots);
       if (!engine) {
         p.why_not_ready = engine.error().message;
@@ -116,8 +117,10 @@ struct Detector::State {
       consumer->resume(number);
       p.last_read = scheduler.steady_now();
       p.spoke_at = p.last_read - detect::tick_interval;  // the begin is said now
-      log::info("partition_owned",
-                {{"partition", number}, {"offset", p.start_offset}, {"devices", p.engine->device_count()}});
+      log::info("partition_owned", {{"partition", number},
+                                    {"offset", p.start_offset},
+                                    {"devices", p.engine->device_count()},
+                                    {"restore_ms", (p.last_read - began) / Millis(1)}});
     }
   }
 
@@ -181,13 +184,15 @@ struct Detector::State {
   // committed.
   std::vector<Checkpoint> prepare() {
     std::vector<Checkpoint> out;
+    std::size_t states = 0;
     for (const auto& [number, p] : partitions) {
       if (p->phase != OwnedPartition::Phase::running || p->engine->next_offset() == p->saved_offset) continue;
       Checkpoint& c = out.emplace_back(Checkpoint{p, consumer->begin(), p->engine->next_offset()});
-      put_checkpoint(*p, *c.unit);
+      states += put_checkpoint(*p, *c.unit);
     }
     is_saving = true;
-    checkpoint_at = scheduler.steady_now() + settings.checkpoint_every;
+    checkpoint_at =
+        scheduler.steady_now() + checkpoint_pause(states, settings.checkpoint_every, settings.checkpoint_every_max);
     return out;
   }
 
@@ -202,6 +207,7 @@ struct Detector::State {
         continue;
       }
       checkpoints_failed.add();
+      checkpoint_at = std::min(checkpoint_at, scheduler.steady_now() + settings.checkpoint_every);
       log::warn("checkpoint_failed", {{"partition", c.owned->partition}, {"error", committed.error().message}});
       if (committed.error().code == ErrorCode::fenced) lose(c.owned, "fenced");
     }

@@ -21,6 +21,7 @@ struct DetectorSettings {
   std::string group = "detector";
   std::string member = "detector-1";
   Millis checkpoint_every{3'000};
+  Millis checkpoint_every_max{60'000};  // where many devices change, see checkpoint_pause(): so much is read again
   std::size_t records_per_poll = 2'000;
   std::size_t state_bytes_max = std::size_t{4} << 30;  // beyond it further partitions stay paused, and we are not ready
   Millis session_timeout{10'000};

@@ -46,8 +46,13 @@ async::Task<Result<std::unique_ptr<detect::PartitionEngine>>> restore(bus::Bus& 
                                                                       const detect::Snapshots& snapshots);
 
 // Everything that a checkpoint of the partition holds, into `unit`: states, samples of cohorts, the offset. What was
-// taken from the engine stays here until the caller has seen the commit succeed, and says so.
-void put_checkpoint(OwnedPartition& owned, bus::UnitOfWork& unit);
+// taken from the engine stays here until the caller has seen the commit succeed, and says so. How many states there
+// are.
+std::size_t put_checkpoint(OwnedPartition& owned, bus::UnitOfWork& unit);
 void checkpoint_is_durable(OwnedPartition& owned);
+
+// After a checkpoint of so many states the next one waits: what checkpoints cost is at most a tenth of a core however
+// many devices change, as long as `at_most` is not reached (so much is read again after a crash).
+Millis checkpoint_pause(std::size_t states, Millis at_least, Millis at_most);
 
 }  // namespace fleetward::detector
