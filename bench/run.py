@@ -8,6 +8,11 @@
 ./dev bench idle [N]       memory of an idle connection, N of them, beside mosquitto
 ./dev bench hostile [S [R]]  acknowledgement time of healthy devices, quiet and under attack; S seconds each, R rounds
 ./dev bench crl [N [R]]    a CRL of N entries, beside OpenSSL's objects; R rounds
+./dev bench kafka [D [N [R]]]   the detector's process reading D devices' reports from Kafka, N a round, beside librdkafka and a bare loop
+./dev bench restore [D [R]]  how fast a detector that starts takes back the state of D devices; R starts
+./dev bench distributed [N]  all roles separate over Kafka and PostgreSQL: sustained rate, breach sent to session cut, N times at a
+                           tenth and at half of that rate
+./dev bench rebalance [R [S]]  how long reports wait for their evaluation while detectors come and go; R reports a second, S seconds each
 ./dev bench ocsp [S [R]]   OCSP answers a CPU-second, in process and over HTTP, beside `openssl ocsp`; S seconds each, R rounds
 """
 import os
@@ -241,7 +246,51 @@ def ocsp(seconds=3, rounds=3):
     revocation.ocsp(seconds, rounds)
 
 
-BENCHMARKS = {"hostile": hostile, "crl": crl, "ocsp": ocsp, "latency": latency, "detect": detect, "gateway": gateway, "connect": connect, "idle": idle}
+def kafka(devices=1_000_000, reports=2_000_000, rounds=3):
+    build("fleetward", "bench_kafka")
+    import kafka_detector
+    print(f"machine: {machine()}")
+    kafka_detector.run(devices, reports, rounds)
+
+
+def restore(devices=1_000_000, rounds=3):
+    build("fleetward", "bench_kafka")
+    import kafka_detector
+    print(f"machine: {machine()}")
+    kafka_detector.restore(devices, rounds)
+
+
+def distributed(count=60):
+    build("fleetward", "bench_load", "bench_kafka")
+    import separate_roles
+    print(f"machine: {machine()}")
+    open_doors = {"gateway": {"address_connections_burst": 10_000}}
+    with separate_roles.installation(settings=open_doors) as (server, broker, store):
+        print(f"preparing {3 * count + LOAD_DEVICES} devices", flush=True)
+        for prefix in ("quiet-", "tenth-", "half-"):
+            make_breaching(server, prefix, count)
+        server.cli("things", "enrol", "--count", str(LOAD_DEVICES), "--prefix", "load-", "--group", "load", "--out",
+                   server.devices / "load")
+        quiet = cut_each(server, "quiet-", count)
+        accepted, evaluated, cores = separate_roles.sustained(server, broker, store, 15)
+        separate_roles.wait_applied(server)
+        separate_roles.show_sustained(accepted, evaluated, cores)
+        tell_cuts("quiet", *quiet)
+        for prefix, share in (("tenth-", 10), ("half-", 2)):
+            with Load(server, int(evaluated / share)):
+                cuts = cut_each(server, prefix, count)
+            tell_cuts(f"at {int(evaluated / share)} reports a second (1/{share})", *cuts)
+
+
+def rebalance(per_second=1000, seconds=20):
+    build("fleetward", "bench_kafka")
+    import separate_roles
+    print(f"machine: {machine()}")
+    separate_roles.rebalances(per_second, seconds)
+
+
+BENCHMARKS = {"kafka": kafka, "restore": restore, "distributed": distributed, "rebalance": rebalance, "hostile": hostile, "crl": crl, "ocsp": ocsp, "latency": latency,
+              "detect": detect, "gateway": gateway, "connect": connect, "idle": idle}
 
 
 def main():
