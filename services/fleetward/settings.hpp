@@ -74,7 +74,7 @@ struct ResponderSettings {
   std::string mode = "observe";
   std::string playbook;
   std::string stop_file;  // empty: STOP in the data folder
-  Millis verify_limit{10'000};
+  Millis verify_limit{30'000};
 };
 
 struct WebhookSettings {

@@ -20,13 +20,13 @@ namespace fleetward::responder {
 struct ResponderConfig {
   std::string instance = "responder-1";
   repository::Policy policy;
-  std::string ca_pem;      // trust for the gateways' servers
-  std::string issuer_pem;  // the authority that issues device certificates
-  std::string pki_url;     // where CRL and OCSP are served to everyone
-  std::string stop_file;   // while it exists nothing begins by itself; empty: none
-  Millis verify_limit{10'000};
-  Millis look_again{60'000};  // a round over what is proven, and over what waits, begins at most so often
-  Millis look_every{1'000};   // for work that nothing woke us for
+  std::string ca_pem;           // trust for the gateways' servers
+  std::string issuer_pem;       // the authority that issues device certificates
+  std::string pki_url;          // where CRL and OCSP are served to everyone
+  std::string stop_file;        // while it exists nothing begins by itself; empty: none
+  Millis verify_limit{30'000};  // longer than a broker's failover, in which no answer comes
+  Millis look_again{60'000};    // a round over what is proven, and over what waits, begins at most so often
+  Millis look_every{1'000};     // for work that nothing woke us for
   Millis leases_every{2'000};
   Millis self_test_every{5 * 60'000};
 };
