@@ -1,0 +1,82 @@
+"""Detectors come, go and hang under load, every role its own process: partitions move with their state, nothing acknowledged is lost,
+and no violation, action or page is there twice."""
+import os
+import signal
+import time
+
+import pytest
+
+from distributed import Distributed
+from distributed_load import Load, playbook
+from harness import wait_for
+
+VICTIMS = ["victim-hung", "victim-moved"]
+MOVES = int(os.environ.get("FLEETWARD_MOVES", 8))  # ./dev check --full has many more
+PAUSE_SECONDS = 2
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory, kafka, postgres, alertmanager):
+    server = Distributed(tmp_path_factory.mktemp("detectors"), kafka, postgres, alertmanager=alertmanager, roles={"detector": 2},
+                         partitions=8, playbook=playbook(VICTIMS))
+    try:
+        yield server.start()
+        codes = server.stop()
+        assert set(codes.values()) == {0}, f"{codes}\n{server.logs()}"
+    finally:
+        server.kill()
+
+
+def owned(process):
+    return process.metrics().get("fleetward_detector_partitions", 0)
+
+
+def await_all_owned(server):
+    """By those that are there, each partition by one."""
+    wait_for("each partition to have its detector", lambda: sum(
+        owned(p) for p in server.roles.values() if p.role == "detector" and p.is_running()) == server.partitions, 60)
+
+
+def test_a_detector_that_hangs_past_its_session_is_fenced(fleet, tmp_path):
+    """Its partitions are taken over while it stands still; what it still wants to commit when it goes on is refused."""
+    hung, other = fleet.roles["detector-1"], fleet.roles["detector-2"]
+    with Load(fleet, tmp_path, "hung", victims=VICTIMS[:1]) as load:
+        wait_for("both to own partitions", lambda: owned(hung) and owned(other), 60)
+        hung.signal(signal.SIGSTOP)
+        try:
+            load.strike(VICTIMS[0])
+            wait_for("its partitions to be taken over", lambda: owned(other) == fleet.partitions, 60)
+            load.await_more()
+        finally:
+            hung.signal(signal.SIGCONT)
+        load.await_off(VICTIMS[0])
+        wait_for("it to take part again", lambda: owned(hung), 60)
+        await_all_owned(fleet)
+        load.await_more()
+    load.check()
+
+
+def test_detectors_that_join_and_leave_all_the_time(fleet, tmp_path):
+    """In order and by kill -9, a few seconds apart, so that a move begins while another is under way."""
+    third = fleet.add("detector", 3)
+    first = fleet.roles["detector-1"]
+    with Load(fleet, tmp_path, "moved", victims=VICTIMS[1:]) as load:
+        for move in range(MOVES):
+            if move == MOVES // 2:
+                load.strike(VICTIMS[1])
+            process = (third, first)[move % 2]
+            if not process.is_running():
+                process.spawn()
+            elif move % 4 < 2:
+                assert process.stop() == 0, process.log()
+            else:
+                process.kill()
+            time.sleep(PAUSE_SECONDS)  # a member more or less every few seconds
+        for process in (first, third):
+            if not process.is_running():
+                process.spawn()
+            process.wait_ready()
+        await_all_owned(fleet)
+        load.await_more()
+        load.await_off(VICTIMS[1])
+    load.check()
