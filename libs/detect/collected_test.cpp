@@ -130,7 +130,11 @@ TEST(DeviceCheckpoint, OfTheVersionBeforeIsRead) {
   EXPECT_EQ(old.reports, device.reports);
   before[0] = 3;
   DeviceDecoder newer(before);
-  EXPECT_EQ(newer.read_facts(old).error().code, ErrorCode::unsupported) << "a downgrade is refused";
+  const auto downgrade = newer.read_facts(old);
+  ASSERT_FALSE(downgrade.ok());
+  EXPECT_EQ(downgrade.error().code, ErrorCode::unsupported);
+  EXPECT_THAT(downgrade.error().message,
+              ::testing::HasSubstr("version 3, this program knows 2: run the fleetward that"));
 }
 
 }  // namespace

@@ -99,7 +99,9 @@ Result<Facts> DeviceDecoder::read_facts(Device& d) {
   Reader r(bytes_);
   const std::uint8_t version = r.u8();
   if (version != format_version && version != without_origins)
-    return Error(ErrorCode::unsupported, "device checkpoint has an unknown version");
+    return Error(ErrorCode::unsupported, fmt::format("device checkpoint has version {}, this program knows {}: run the "
+                                                     "fleetward that wrote it, or a newer one",
+                                                     version, format_version));
   d.thing_id = r.text();
   d.version = r.i64();
   const std::uint8_t flags = r.u8();

@@ -179,7 +179,11 @@ Status PartitionEngine::restore_partition(std::string_view record) {
   const auto value = json::parse(record);
   if (!value) return Error(ErrorCode::corrupted, "partition record: " + value.error().message);
   json::Reader r(*value, "partition record");
-  if (r.integer("recordVersion", 1, any_max) != record_version) r.problem("recordVersion", "is not known");
+  if (const std::int64_t version = r.integer("recordVersion", 1, any_max); version > record_version) {
+    return Error(ErrorCode::unsupported, fmt::format("partition record has version {}, this program knows {}: run the "
+                                                     "fleetward that wrote it, or a newer one",
+                                                     version, record_version));
+  }
   const std::int64_t manifest = r.integer("manifest", 0, any_max);
   const auto count = [&r](std::string_view key) {
     return static_cast<std::uint64_t>(r.integer_or(key, 0, 0, any_max));

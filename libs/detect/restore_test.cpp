@@ -240,6 +240,13 @@ TEST(RestoreErrors, AreToldAndTakeNothing) {
   EXPECT_EQ(early.restore_partition(own).error().code, ErrorCode::failed_precondition);
   EXPECT_EQ(early.next_offset(), 0);
   EXPECT_EQ(early.restore_partition("{}").error().code, ErrorCode::corrupted);
+  auto newer = *json::parse(own);
+  newer["recordVersion"] = 2;
+  const Status downgrade = early.restore_partition(json::dump(newer));
+  ASSERT_FALSE(downgrade.ok());
+  EXPECT_EQ(downgrade.error().code, ErrorCode::unsupported);
+  EXPECT_THAT(downgrade.error().message,
+              ::testing::HasSubstr("version 2, this program knows 1: run the fleetward that"));
 
   PartitionEngine engine(7, world.rules(), world.snapshots());
   ASSERT_TRUE(engine.restore_partition(own).ok());
