@@ -1,6 +1,7 @@
 #include "bus/kafka_consumer.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <set>
 
 #include "bus/kafka_member.hpp"
@@ -78,6 +79,14 @@ class KafkaConsumer final : public Consumer {
     Position to;
   };
 
+  // A question under way on the thread of look-ups.
+  struct EndsAsked {
+    std::vector<std::int32_t> partitions;
+    std::mutex mutex;
+    std::vector<PartitionBounds> ends;  // of these, in this order; fewer: there was nobody to ask
+    bool is_answered = false;
+  };
+
   void take(std::shared_ptr<GroupMember> member) {
     ownership_->member = std::move(member);
     ownership_->member->listen(&event_);
@@ -113,8 +122,7 @@ class KafkaConsumer final : public Consumer {
     if (!given) co_return given.error();
     const Status controlled = co_await control();
     if (!controlled) co_return controlled.error();
-    const Status watched = co_await watch_for_stall();
-    if (!watched) co_return watched.error();
+    watch_for_stall();
     Status drained = drain(records_max);
     // Once it has given up, the client asks to be assigned anew before it lets the group go on: at once, so that nobody
     // waits for this member's next poll.
@@ -258,29 +266,43 @@ class KafkaConsumer final : public Consumer {
     co_return Status();
   }
 
-  // Now and then: a client that gets nothing although there is more and more to read is made anew.
-  async::Task<Status> watch_for_stall() {
+  // Now and then: a client that gets nothing although there is more and more to read is made anew. Nobody waits for the
+  // ends: while a broker is away the question takes longer than a member may be silent.
+  void watch_for_stall() {
+    if (ends_asked_ != nullptr) {
+      const std::lock_guard lock(ends_asked_->mutex);
+      if (!ends_asked_->is_answered) return;
+    }
+    if (const auto ends = std::exchange(ends_asked_, nullptr)) judge(*ends);
     std::vector<std::int32_t> partitions;
     for (const auto& [p, epoch] : ownership_->epochs) {
       if (!paused_.contains(p)) partitions.push_back(p);
     }
-    if (partitions.empty() || change_ || !stall_.is_due()) co_return Status();
-    std::function<Result<std::vector<PartitionBounds>>()> work = [member = ownership_->member, partitions] {
-      return member->lags(partitions);
-    };
-    const Result<std::vector<PartitionBounds>> ends =
-        co_await on_thread<std::vector<PartitionBounds>>(core_->lookups, scheduler_, work);
-    if (!ends) co_return Status();  // nobody to ask: no stall of ours
+    if (partitions.empty() || change_ || !stall_.is_due()) return;
+    ends_asked_ = std::make_shared<EndsAsked>();
+    ends_asked_->partitions = partitions;
+    core_->lookups.post([core = core_.get(), topic = options_.topic, asked = ends_asked_] {
+      std::vector<PartitionBounds> ends;
+      for (const std::int32_t p : asked->partitions) {
+        const Result<PartitionBounds> bounds = core->lookup->bounds(topic, p);
+        if (!bounds) break;  // nobody to ask: no stall of ours
+        ends.push_back(*bounds);
+      }
+      const std::lock_guard lock(asked->mutex);
+      asked->ends = std::move(ends);
+      asked->is_answered = true;
+    });
+  }
+
+  void judge(const EndsAsked& asked) {
     bool is_stalled = false;
-    for (std::size_t i = 0; i < partitions.size(); ++i) {
-      if (stall_.is_stalled(partitions[i], (*ends)[i].end)) is_stalled = true;
+    for (std::size_t i = 0; i < asked.ends.size(); ++i) {
+      if (stall_.is_stalled(asked.partitions[i], asked.ends[i].end)) is_stalled = true;
     }
-    if (is_stalled) {
-      log::warn("kafka_consumer_stalled", {{"group", options_.group}, {"topic", options_.topic}});
-      core_->stalls.add();
-      is_expired_ = true;
-    }
-    co_return Status();
+    if (!is_stalled) return;
+    log::warn("kafka_consumer_stalled", {{"group", options_.group}, {"topic", options_.topic}});
+    core_->stalls.add();
+    is_expired_ = true;
   }
 
   // Takes part again as another member, which claims nothing that the one before had.
@@ -320,6 +342,7 @@ class KafkaConsumer final : public Consumer {
   Millis wait_max_;
   std::shared_ptr<Ownership> ownership_;
   StallWatch stall_;
+  std::shared_ptr<EndsAsked> ends_asked_;
   std::deque<Control> controls_;
   std::set<std::int32_t> paused_;
   std::vector<std::int32_t> giving_up_;  // told as revoked; the next poll gives them back

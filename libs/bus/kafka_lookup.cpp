@@ -1,5 +1,6 @@
 #include "bus/kafka_lookup.hpp"
 
+#include <algorithm>
 #include <thread>
 
 namespace fleetward::bus::kafka {
@@ -10,6 +11,8 @@ using GroupQuestion = Owned<rd_kafka_ListConsumerGroupOffsets_t, rd_kafka_ListCo
 
 // What passes by itself within so long (a leader that moves, a transaction that is about to end) is no error.
 constexpr Millis retry_limit{1'000};
+// A question that went to a broker that is gone is put to it three times before anybody looks for who leads now.
+constexpr Millis answer_limit{3'000};
 
 template <class Work>
 auto with_retries(const Work& work) {
@@ -37,7 +40,8 @@ Status learn_topic(rd_kafka_t* client, const std::string& topic, Millis limit) {
 Result<std::unique_ptr<Lookup>> Lookup::make(const KafkaOptions& options) {
   std::unique_ptr<Lookup> out(new Lookup(options));
   ClientSettings settings;
-  settings.settings = {{"isolation.level", "read_uncommitted"}};
+  settings.settings = {{"isolation.level", "read_uncommitted"},
+                       {"socket.timeout.ms", std::to_string(std::min(options.request_limit, answer_limit).count())}};
   settings.failed = on_error;
   settings.opaque = out.get();
   Result<Client> client = make_client(RD_KAFKA_CONSUMER, options, settings);

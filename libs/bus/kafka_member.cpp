@@ -160,16 +160,6 @@ Status GroupMember::commit_offsets(const rd_kafka_topic_partition_list_t& offset
   return {};
 }
 
-Result<std::vector<PartitionBounds>> GroupMember::lags(const std::vector<std::int32_t>& partitions) {
-  std::vector<PartitionBounds> out;
-  for (const std::int32_t p : partitions) {
-    Result<PartitionBounds> bounds = core_->lookup->bounds(options_.topic, p);
-    if (!bounds) return bounds.error();
-    out.push_back(*bounds);
-  }
-  return out;
-}
-
 // Whatever the group wants changed is done, without anybody being told.
 rd_kafka_resp_err_t GroupMember::follow(rd_kafka_event_t* event) {
   if (event == nullptr || rd_kafka_event_type(event) != RD_KAFKA_EVENT_REBALANCE) return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -193,8 +183,9 @@ Status GroupMember::leave(const Event& unhandled) {
     const rd_kafka_resp_err_t followed = follow(event.get());
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = followed;
   }
-  if (!member_id().empty() && code == RD_KAFKA_RESP_ERR_NO_ERROR) code = RD_KAFKA_RESP_ERR__TIMED_OUT;
-  const rd_kafka_resp_err_t closed = rd_kafka_consumer_close(client_.get());
+  // Closing waits without a limit: only for who is out already.
+  const rd_kafka_resp_err_t closed =
+      member_id().empty() ? rd_kafka_consumer_close(client_.get()) : RD_KAFKA_RESP_ERR__TIMED_OUT;
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = closed;
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
   log::warn("kafka_leave_failed", {{"group", options_.group}, {"error", rd_kafka_err2str(code)}});

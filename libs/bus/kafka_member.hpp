@@ -33,8 +33,6 @@ class GroupMember {
   Status seek(Position to);
   Result<std::vector<Position>> commit(const std::vector<Position>& offsets, const std::vector<OutRecord>& records,
                                        const std::vector<std::int32_t>& places);
-  // Where partitions end, and where the member reads next: what the watch for stalls compares.
-  Result<std::vector<PartitionBounds>> lags(const std::vector<std::int32_t>& partitions);
   // Gives everything back and leaves the group at once. Without it, its name keeps its partitions until the session
   // time-out: a process that comes back sooner goes on with them. `unhandled`: a change that was taken out of next(),
   // if there is one; the client waits for its end.
