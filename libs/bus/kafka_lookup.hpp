@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "bus/kafka_client.hpp"
+#include "bus/kafka_report.hpp"
 #include "bus/storage.hpp"
 
 namespace fleetward::bus::kafka {
@@ -27,6 +28,8 @@ class Lookup {
 
   // Makes what is missing, and complains of what is there and wrong.
   Status ensure_topics(const std::vector<TopicSpec>& specs);
+  // Of those that are there.
+  Result<KafkaFacts> facts(const std::vector<TopicSpec>& specs);
 
  private:
   explicit Lookup(const KafkaOptions& options) : options_(options) {}
@@ -38,6 +41,9 @@ class Lookup {
   Status create(const std::vector<TopicSpec>& specs);
   Status wait_created(const std::vector<TopicSpec>& specs);
   Status check_settings(const std::vector<TopicSpec>& specs);
+  // By topic, name by value.
+  Result<std::map<std::string, std::map<std::string, std::string, std::less<>>>> settings_of_topics(
+      const std::vector<std::string>& names);
   // The answer to what `ask` puts on the queue.
   Result<Event> ask(rd_kafka_admin_op_t operation, std::string_view what,
                     const std::function<void(rd_kafka_t*, const rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& ask);
@@ -47,6 +53,9 @@ class Lookup {
   Status refused_;    // why a broker does not talk to us, though it is there
   Client client_;
 };
+
+// What a topic is made with.
+std::map<std::string, std::string> settings_of(const TopicSpec& spec, std::int64_t replication);
 
 // The client learns where the partitions of a topic are, instead of with the first record that it writes or reads.
 Status learn_topic(rd_kafka_t* client, const std::string& topic, Millis limit);

@@ -15,18 +15,6 @@ constexpr Millis table_keep{24 * 3'600'000};  // what is younger is not compacte
 
 const char* cleanup_of(const TopicSpec& spec) { return spec.kind == TopicKind::table ? "compact" : "delete"; }
 
-std::map<std::string, std::string> settings_of(const TopicSpec& spec, std::int64_t replication) {
-  std::map<std::string, std::string> out{
-      {"cleanup.policy", cleanup_of(spec)},
-      {"message.timestamp.type", "LogAppendTime"},
-      {"max.message.bytes", std::to_string(record_bytes_max + 2 * record_overhead_max)},
-      {"min.insync.replicas", replication >= 3 ? "2" : "1"},
-  };
-  if (spec.kind == TopicKind::table) out["min.compaction.lag.ms"] = std::to_string(table_keep.count());
-  else out["retention.ms"] = std::to_string(spec.retention > Millis(0) ? spec.retention.count() : -1);
-  return out;
-}
-
 Result<NewTopic> new_topic(const TopicSpec& spec, std::int64_t replication) {
   std::array<char, 256> text{};
   NewTopic topic(rd_kafka_NewTopic_new(spec.name.c_str(), spec.partitions, static_cast<int>(replication), text.data(),
@@ -52,6 +40,18 @@ Status check_entry(const TopicSpec& spec, std::string_view name, std::string_vie
 }
 
 }  // namespace
+
+std::map<std::string, std::string> settings_of(const TopicSpec& spec, std::int64_t replication) {
+  std::map<std::string, std::string> out{
+      {"cleanup.policy", cleanup_of(spec)},
+      {"message.timestamp.type", "LogAppendTime"},
+      {"max.message.bytes", std::to_string(record_bytes_max + 2 * record_overhead_max)},
+      {"min.insync.replicas", replication >= 3 ? "2" : "1"},
+  };
+  if (spec.kind == TopicKind::table) out["min.compaction.lag.ms"] = std::to_string(table_keep.count());
+  else out["retention.ms"] = std::to_string(spec.retention > Millis(0) ? spec.retention.count() : -1);
+  return out;
+}
 
 Status Lookup::ensure_topics(const std::vector<TopicSpec>& specs) {
   const auto there = partition_counts();
@@ -132,36 +132,49 @@ Status Lookup::wait_created(const std::vector<TopicSpec>& specs) {
 }
 
 Status Lookup::check_settings(const std::vector<TopicSpec>& specs) {
+  std::vector<std::string> names;
+  for (const TopicSpec& spec : specs) names.push_back(spec.name);
+  const auto found = settings_of_topics(names);
+  if (!found) return found.error();
+  for (const TopicSpec& spec : specs) {
+    const auto entries = found->find(spec.name);
+    if (entries == found->end()) continue;
+    for (const auto& [name, value] : entries->second) {
+      if (const Status good = check_entry(spec, name, value); !good) return good;
+    }
+  }
+  return {};
+}
+
+Result<std::map<std::string, std::map<std::string, std::string, std::less<>>>> Lookup::settings_of_topics(
+    const std::vector<std::string>& names) {
   std::vector<Resource> resources;
   std::vector<rd_kafka_ConfigResource_t*> all;
-  std::map<std::string, const TopicSpec*, std::less<>> by_name;
-  for (const TopicSpec& spec : specs) {
-    resources.emplace_back(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, spec.name.c_str()));
+  for (const std::string& name : names) {
+    resources.emplace_back(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name.c_str()));
     all.push_back(resources.back().get());
-    by_name[spec.name] = &spec;
   }
   const Result<Event> answer = ask(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, "the settings of topics",
                                    [&](rd_kafka_t* client, const rd_kafka_AdminOptions_t* o, rd_kafka_queue_t* queue) {
                                      rd_kafka_DescribeConfigs(client, all.data(), all.size(), o, queue);
                                    });
   if (!answer) return answer.error();
+  std::map<std::string, std::map<std::string, std::string, std::less<>>> out;
   std::size_t count = 0;
   const rd_kafka_ConfigResource_t** const found =
       rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(answer->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
-    const std::string_view name = rd_kafka_ConfigResource_name(found[i]);
+    const std::string name = rd_kafka_ConfigResource_name(found[i]);
     const rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(found[i]);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, fmt::format("the settings of topic {}", name));
     std::size_t entries = 0;
     const rd_kafka_ConfigEntry_t** const all_of_it = rd_kafka_ConfigResource_configs(found[i], &entries);
     for (std::size_t k = 0; k < entries; ++k) {
       const char* const value = rd_kafka_ConfigEntry_value(all_of_it[k]);
-      const TopicSpec& spec = *by_name.find(name)->second;
-      const Status good = check_entry(spec, rd_kafka_ConfigEntry_name(all_of_it[k]), value == nullptr ? "" : value);
-      if (!good) return good;
+      out[name][rd_kafka_ConfigEntry_name(all_of_it[k])] = value == nullptr ? "" : value;
     }
   }
-  return {};
+  return out;
 }
 
 }  // namespace fleetward::bus::kafka

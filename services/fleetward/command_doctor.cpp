@@ -11,17 +11,20 @@ namespace {
 
 Findings examine_all(const Settings& settings, const std::string& config_file) {
   const Instant now = std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now());
+  // A role that is a process of its own holds no lock: whether it runs it says itself.
+  const bool is_one_process = settings.bus.is_embedded();
   const std::optional<std::int64_t> holder = server_on(settings.installation.data_dir);
   Findings findings;
   findings.begin("server");
-  findings.ok("process", holder ? fmt::format("runs as process {}", *holder) : "does not run on this data folder");
+  if (!is_one_process) examine_role(settings, findings);
+  else findings.ok("process", holder ? fmt::format("runs as process {}", *holder) : "does not run on this data folder");
   examine_disk(settings, findings);
   examine_secrets(settings, config_file, findings);
   examine_certificates(settings, now, findings);
   examine_signing(settings, findings);
   examine_backends(settings, holder.has_value(), now, findings);
   examine_playbook(settings, findings);
-  examine_ports(settings, holder.has_value(), findings);
+  if (is_one_process) examine_ports(settings, holder.has_value(), findings);
   examine_clock(settings, findings);
   examine_pagers(settings, findings);
   examine_collector(settings, findings);
@@ -83,6 +86,7 @@ Command doctor_command() {
           .detail =
               "Settings, disk, rights of secrets, certificates, signing keys, store and log, playbook, ports, clock, "
               "pagers.\n"
+              "Where settings name Kafka and PostgreSQL it looks at those, with the credentials of the settings.\n"
               "Changes nothing. Exit code 0: nothing failed (there may be warnings); 1: something did.\n"
               "example: fleetward doctor --config fleetward.yaml",
           .options = {{"config", "FILE", "YAML file of settings, the same as for run"},

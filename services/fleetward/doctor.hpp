@@ -44,10 +44,18 @@ void examine_secrets(const Settings& settings, const std::string& config_file, F
 void examine_certificates(const Settings& settings, Instant now, Findings& findings);
 // The keys that records are signed with: there, and listed.
 void examine_signing(const Settings& settings, Findings& findings);
-// Log and store: readable, whole, of our schema, of one another; what waits in the outbox.
+// Log and store, wherever the settings have them.
 void examine_backends(const Settings& settings, bool is_running, Instant now, Findings& findings);
+// Those in the data folder: readable, whole, of our schema, of one another; what waits in the outbox.
+void examine_files(const Settings& settings, bool is_running, Instant now, Findings& findings);
+// Brokers that answer and take the credentials; topics as they have to be; copies.
+void examine_kafka(const Settings& settings, Findings& findings);
+// A primary that takes the credentials; its schema, clock and standbys; what waits in the outbox.
+void examine_postgres(const Settings& settings, Instant now, Findings& findings);
 // What would be decided and who would be told.
 void examine_playbook(const Settings& settings, Findings& findings);
+// Where roles are processes of their own: whether the one of these settings runs here and is ready.
+void examine_role(const Settings& settings, Findings& findings);
 // Ports: of a running server whether it answers, else whether they can be had. CRL as everyone sees it.
 void examine_ports(const Settings& settings, bool is_running, Findings& findings);
 // This machine's clock: synchronised, and not away from those of the pagers.

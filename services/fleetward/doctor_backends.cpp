@@ -1,14 +1,12 @@
-// The doctor's look at log and store: read beside a running server, never written.
+// The doctor's look at log and store in the data folder: read beside a running server, never written.
 #include <fmt/format.h>
 #include <sys/stat.h>
 
 #include "bus/salvage.hpp"
 #include "core/text.hpp"
-#include "fleet/cloud_event.hpp"
 #include "fleet/topics.hpp"
-#include "repository/migrations.hpp"
 #include "services/fleetward/backends.hpp"
-#include "services/fleetward/doctor.hpp"
+#include "services/fleetward/doctor_store.hpp"
 #include "services/fleetward/files.hpp"
 #include "sqlite/sqlite.hpp"
 
@@ -18,7 +16,6 @@ namespace {
 using sqlite::Database;
 
 constexpr std::int64_t whole_check_bytes_max = std::int64_t{2} << 30;  // beyond it a check would take minutes
-constexpr Millis outbox_late{30'000};
 
 std::int64_t size_of(const std::string& path) {
   struct stat facts {};
@@ -91,67 +88,15 @@ void examine_records(const std::string& path, bool is_running, Findings& finding
 
 void examine_schema(Database& store, Findings& findings) {
   const auto applied = number(store, "SELECT max(number) FROM migrations");
-  const std::int64_t ours = repository::all_migrations().back().number;
   if (!applied) return findings.fail("schema", applied.error().message, "start the server: it makes the tables");
-  const std::int64_t theirs = applied->value_or(0);
-  if (theirs > ours) {
-    findings.fail("schema", fmt::format("version {}, this program knows {}", theirs, ours),
-                  "use the newer program that wrote it");
-  } else if (theirs < ours) {
-    findings.warn("schema", fmt::format("version {}, this program has {}", theirs, ours),
-                  "the next start brings it up to date: take a backup first");
-  } else {
-    findings.ok("schema", fmt::format("version {}", theirs));
-  }
+  judge_schema(applied->value_or(0), findings);
 }
 
 void examine_outbox(Database& store, bool is_running, Instant now, Findings& findings) {
   const auto waiting = number(store, "SELECT count(*) FROM outbox");
   const auto oldest = text(store, "SELECT value FROM outbox ORDER BY id LIMIT 1");
   if (!waiting || !oldest) return;  // no such table yet: the schema's finding says so
-  const std::int64_t rows = waiting->value_or(0);
-  if (rows == 0) return findings.ok("outbox", "nothing waits");
-  const auto event = fleet::parse_cloud_event(*oldest);
-  const Millis age = event ? now - event->time : Millis(0);
-  const std::string found = fmt::format("{} decisions wait to be published, the oldest for {}", rows, to_human(age));
-  if (is_running && age > outbox_late) {
-    findings.fail("outbox", found, "gateways do not know of them: see the log for outbox_relay_failed");
-  } else if (!is_running) {
-    findings.warn("outbox", found, "start the server: it publishes them");
-  } else {
-    findings.ok("outbox", found);
-  }
-}
-
-// What was read last of each authority's list, by this installation's pki role.
-void examine_authority(const std::string& name, std::int64_t not_after_ms, bool has_source, std::int64_t next_update_ms,
-                       const std::string& error, Instant now, Findings& findings) {
-  const std::string until = to_rfc3339(instant_from_ms(not_after_ms)).substr(0, 10);
-  constexpr Millis soon = std::chrono::hours(24 * 30);
-  if (now >= instant_from_ms(not_after_ms)) {
-    findings.fail(name, "its certificate expired on " + until, "its devices are refused: register the renewed one");
-  } else if (now + soon >= instant_from_ms(not_after_ms)) {
-    findings.warn(name, "its certificate expires on " + until,
-                  "register the renewed one: fleetward authorities register");
-  } else {
-    findings.ok(name, "until " + until);
-  }
-  const std::string list = name + " CRL";
-  const bool has_crl = next_update_ms != 0;
-  if (!has_source) {
-    findings.warn(list, "none is read", "certificates that it revokes stay good here: fleetward authorities crl");
-  } else if (has_crl && now >= instant_from_ms(next_update_ms)) {
-    findings.fail(list,
-                  fmt::format("expired at {}{}", to_rfc3339(instant_from_ms(next_update_ms)),
-                              error.empty() ? "" : "; " + printable(error)),
-                  "what was revoked since then is not known: have the authority publish a new one where it is read");
-  } else if (!error.empty()) {
-    findings.fail(list, printable(error), "the last one stays in force: mend what it says; fleetward authorities list");
-  } else if (!has_crl) {
-    findings.warn(list, "was not read yet", "the role pki reads it: does it run?");
-  } else {
-    findings.ok(list, "in force until " + to_rfc3339(instant_from_ms(next_update_ms)));
-  }
+  judge_outbox(waiting->value_or(0), *oldest, is_running, now, findings);
 }
 
 void examine_authorities(Database& store, Instant now, Findings& findings) {
@@ -163,8 +108,8 @@ void examine_authorities(Database& store, Instant now, Findings& findings) {
     const Result<bool> more = rows->step();
     if (!more) return findings.fail("authorities", more.error().message, restore_advice("store"));
     if (!*more) return;
-    examine_authority("authority " + printable(rows->text(0), 80), rows->integer(1), !rows->text(2).empty(),
-                      rows->text(5).empty() ? 0 : rows->integer(3), rows->text(4), now, findings);
+    judge_authority({rows->text(0), rows->integer(1), rows->text(2), rows->integer(3), rows->text(4), rows->text(5)},
+                    now, findings);
   }
 }
 
@@ -221,18 +166,22 @@ void examine_pair(Database* store, Database* bus, Findings& findings) {
 
 }  // namespace
 
-void examine_backends(const Settings& settings, bool is_running, Instant now, Findings& findings) {
+void examine_files(const Settings& settings, bool is_running, Instant now, Findings& findings) {
   const std::string& folder = settings.installation.data_dir;
   findings.begin("storage");
-  std::optional<Database> store = open_whole("store", store_path(folder), is_running, findings);
+  const bool has_log = settings.bus.is_embedded();
+  std::optional<Database> store;
+  if (settings.store.is_embedded()) store = open_whole("store", store_path(folder), is_running, findings);
   if (store) {
     examine_schema(*store, findings);
     examine_outbox(*store, is_running, now, findings);
     examine_authorities(*store, now, findings);
   }
-  std::optional<Database> bus = open_whole("log", bus_path(folder), is_running, findings);
+  std::optional<Database> bus;
+  if (has_log) bus = open_whole("log", bus_path(folder), is_running, findings);
   if (bus) examine_records(bus_path(folder), is_running, findings);
   if (bus) examine_topics(*bus, settings, findings);
+  if (!has_log || !settings.store.is_embedded()) return;
   // What is there but cannot be read says nothing of the other.
   if ((store || !file_exists(store_path(folder))) && (bus || !file_exists(bus_path(folder)))) {
     examine_pair(store ? &*store : nullptr, bus ? &*bus : nullptr, findings);

@@ -12,15 +12,18 @@ namespace {
 
 constexpr Millis day = std::chrono::hours(24);
 
+// Files of the authority. A role that is a process of its own has some of them: what is not there it does not need.
 struct Shelf {
   std::string folder;
-  [[nodiscard]] std::string text(const char* name) const { return read_file(folder + "/" + name).value_or(""); }
+  bool has_all = true;
+  [[nodiscard]] std::string text(const std::string& name) const { return read_file(folder + "/" + name).value_or(""); }
+  [[nodiscard]] bool should_have(const std::string& name) const { return has_all || file_exists(folder + "/" + name); }
 };
 
 // `renewed` says by what; a certificate is told about when less than a sixth of its life is left.
-void examine_expiry(const char* name, const std::string& pem, Instant now, const std::string& renewed,
-                    Findings& findings) {
-  const auto info = pki::read_certificate(pem);
+void examine_expiry(const Shelf& shelf, const char* name, Instant now, const std::string& renewed, Findings& findings) {
+  if (!shelf.should_have(name)) return;
+  const auto info = pki::read_certificate(shelf.text(name));
   if (!info) return findings.fail(name, "cannot be read: " + info.error().message, "run `fleetward init`");
   const std::string until = to_rfc3339(info->not_after).substr(0, 10);
   if (now < info->not_before) {
@@ -41,10 +44,11 @@ void examine_chain(const Shelf& shelf, Findings& findings) {
   std::string broken;
   if (!pki::is_issued_by(issuing, root)) broken += " issuing.crt";
   for (const char* name : {"server.crt", "ocsp.crt"}) {
+    if (!shelf.should_have(name)) continue;
     if (!pki::is_issued_by(shelf.text(name), issuing)) broken += fmt::format(" {}", name);
   }
   if (!broken.empty()) return findings.fail("chain", "not signed by its issuer:" + broken, advice);
-  findings.ok("chain", "root, issuing, server, OCSP responder");
+  findings.ok("chain", shelf.has_all ? "root, issuing, server, OCSP responder" : "all that are here");
 }
 
 void examine_keys(const Shelf& shelf, Findings& findings) {
@@ -54,14 +58,15 @@ void examine_keys(const Shelf& shelf, Findings& findings) {
   const auto server = net::TlsContext::for_server(tls);
   const std::string advice =
       "put back the key that belongs to it; for server.*: remove both files, run `fleetward init`";
-  std::string wrong = server ? "" : " server.key";
-  for (const char* name : {"issuing", "ocsp"}) {
-    tls.certificate_chain_pem = shelf.text(fmt::format("{}.crt", name).c_str());
-    tls.private_key_pem = shelf.text(fmt::format("{}.key", name).c_str());
+  std::string wrong = server || !shelf.should_have("server.key") ? "" : " server.key";
+  for (const std::string name : {"issuing", "ocsp"}) {
+    if (!shelf.should_have(name + ".key")) continue;
+    tls.certificate_chain_pem = shelf.text(name + ".crt");
+    tls.private_key_pem = shelf.text(name + ".key");
     if (!net::TlsContext::for_server(tls)) wrong += fmt::format(" {}.key", name);
   }
   if (!wrong.empty()) return findings.fail("keys", "missing, or not of their certificate:" + wrong, advice);
-  findings.ok("keys", "issuing, server and OCSP responder have theirs");
+  findings.ok("keys", shelf.has_all ? "issuing, server and OCSP responder have theirs" : "those that are here fit");
 }
 
 void examine_names(const Settings& settings, const std::string& server, Findings& findings) {
@@ -81,19 +86,20 @@ void examine_names(const Settings& settings, const std::string& server, Findings
 
 void examine_certificates(const Settings& settings, Instant now, Findings& findings) {
   findings.begin("certificates");
-  const Shelf shelf{settings.installation.data_dir + "/pki"};
+  const Shelf shelf{settings.installation.data_dir + "/pki", settings.bus.is_embedded()};
+  if (!shelf.should_have("root.crt")) {
+    return findings.ok("authority", "not here: only a detector, cohorts, historian, notifier or collector can run");
+  }
   if (shelf.text("root.crt").empty()) {
     return findings.fail("authority", shelf.folder + " holds none", "run `fleetward init` with the same settings");
   }
-  examine_expiry("root.crt", shelf.text("root.crt"), now, "plan a new root: each device has to trust it", findings);
-  examine_expiry("issuing.crt", shelf.text("issuing.crt"), now, "have the root sign a new issuing authority", findings);
-  const std::string server = shelf.text("server.crt");
-  examine_expiry("server.crt", server, now, "run `fleetward init`; a running server takes it by itself", findings);
-  examine_expiry("ocsp.crt", shelf.text("ocsp.crt"), now,
-                 "start the pki role, which renews it; or run `fleetward init`", findings);
+  examine_expiry(shelf, "root.crt", now, "plan a new root: each device has to trust it", findings);
+  examine_expiry(shelf, "issuing.crt", now, "have the root sign a new issuing authority", findings);
+  examine_expiry(shelf, "server.crt", now, "run `fleetward init`; a running server takes it by itself", findings);
+  examine_expiry(shelf, "ocsp.crt", now, "start the pki role, which renews it; or run `fleetward init`", findings);
   examine_chain(shelf, findings);
   examine_keys(shelf, findings);
-  examine_names(settings, server, findings);
+  if (shelf.should_have("server.crt")) examine_names(settings, shelf.text("server.crt"), findings);
 }
 
 }  // namespace fleetward::program

@@ -153,12 +153,16 @@ void examine_secrets(const Settings& settings, const std::string& config_file, F
   findings.begin("rights");
   const std::size_t before = findings.all.size();
   std::size_t seen = 0;
+  const bool is_one_process = settings.bus.is_embedded();  // else each has only what its role needs
   for (const char* name : {"/admin-token", "/admin-aws.json", "/pki/issuing.key", "/pki/ocsp.key", "/pki/server.key"}) {
-    seen += examine_secret(folder + name, true, findings) ? 1U : 0U;
+    seen += examine_secret(folder + name, is_one_process, findings) ? 1U : 0U;
   }
   seen += examine_secret(folder + "/pki/root.key", false, findings) ? 1U : 0U;  // may have been moved away
   for (const std::string_view role : access::signing_roles)
     seen += examine_secret(signing_key_path(folder, role), false, findings) ? 1U : 0U;  // only where the role runs
+  for (const std::string& path : {settings.bus.password_file, settings.store.password_file}) {
+    if (!path.empty()) seen += examine_secret(path, true, findings) ? 1U : 0U;
+  }
   for (const WebhookSettings& webhook : settings.notifier.webhooks) {
     seen += examine_secret(webhook.secret_file, true, findings) ? 1U : 0U;
   }

@@ -45,21 +45,28 @@ void examine_public_host(const std::string& host, Findings& findings) {
                 "devices, and the probes that prove an isolation, go there: set up its name");
 }
 
+void examine_ready_answer(const http::Response& answer, Findings& findings) {
+  if (answer.status == 200) return findings.ok("readiness", "all parts are ready");
+  std::string waiting;
+  for (const std::string_view line : split(answer.body, '\n')) {
+    if (line.find(": not ready") != std::string_view::npos) waiting += (waiting.empty() ? "" : "; ") + printable(line);
+  }
+  findings.fail("readiness", waiting.empty() ? "not ready" : waiting, "wait some seconds; else the log says why");
+}
+
+std::string readiness_url(const Settings& settings) {
+  return fmt::format("http://{}:{}/readyz", reachable(settings.operations.address), settings.operations.port);
+}
+
 void examine_readiness(const Settings& settings, Fetcher& fetcher, Findings& findings) {
-  const std::string url =
-      fmt::format("http://{}:{}/readyz", reachable(settings.operations.address), settings.operations.port);
   if (settings.operations.port == 0) return;
+  const std::string url = readiness_url(settings);
   const auto answer = fetcher.get(url, {}, call_limit);
   if (!answer) {
     return findings.fail("readiness", fmt::format("{}: {}", url, answer.error().message),
                          "does the server run with these settings? Its log says where it listens");
   }
-  if (answer->status == 200) return findings.ok("readiness", "all parts are ready");
-  std::string waiting;
-  for (const std::string_view line : split(answer->body, '\n')) {
-    if (line.find(": not ready") != std::string_view::npos) waiting += (waiting.empty() ? "" : "; ") + printable(line);
-  }
-  findings.fail("readiness", waiting.empty() ? "not ready" : waiting, "wait some seconds; else the log says why");
+  examine_ready_answer(*answer, findings);
 }
 
 void examine_answer(const std::string& check, const std::string& url, const Result<http::Response>& answer,
@@ -143,6 +150,16 @@ void examine_webhook(const WebhookSettings& webhook, Findings& findings) {
 }
 
 }  // namespace
+
+void examine_role(const Settings& settings, Findings& findings) {
+  Fetcher fetcher;
+  const std::string url = readiness_url(settings);
+  if (settings.operations.port == 0) return findings.ok("process", "not known: operations.port is 0");
+  const auto answer = fetcher.get(url, {}, call_limit);
+  if (!answer) return findings.ok("process", "does not run here: nobody answers at " + url);
+  findings.ok("process", "answers at " + url);
+  examine_ready_answer(*answer, findings);
+}
 
 void examine_ports(const Settings& settings, bool is_running, Findings& findings) {
   findings.begin("network");

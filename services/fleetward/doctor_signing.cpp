@@ -10,6 +10,10 @@ namespace fleetward::program {
 void examine_signing(const Settings& settings, Findings& findings) {
   findings.begin("signing");
   const std::string& folder = settings.installation.data_dir;
+  const bool is_one_process = settings.bus.is_embedded();
+  if (!is_one_process && !file_exists(signers_path(folder))) {
+    return findings.ok("signers.json", "not here: only a detector or cohorts can run on this folder");
+  }
   const auto signers = read_signers(folder);
   if (!signers) {
     return findings.fail("signers.json", signers.error().message,
@@ -28,6 +32,8 @@ void examine_signing(const Settings& settings, Findings& findings) {
     }
     there += (there.empty() ? "" : ", ") + std::string(role);
   }
+  if (there.empty() && !is_one_process)
+    return findings.ok("keys", "none here: no role that decides runs on this folder");
   if (there.empty()) {
     return findings.warn("keys", "none is here: no role that decides can run on this folder",
                          "run `fleetward init`, unless only gateways and readers run here");

@@ -43,9 +43,20 @@ Result<Counts> records_of(bus::Bus& bus, async::Scheduler& scheduler, std::vecto
   return counts;
 }
 
+std::string lost_store_advice(const StoreSettings& where) {
+  if (where.is_embedded()) {
+    return "store.db was deleted or replaced.\nPut DATA_DIR/store back from a backup";
+  }
+  return fmt::format(
+      "database {} at {}:{} was made anew, or is another one.\n"
+      "Set section store to the one that the installation was made on, or restore that from a backup (it may be older "
+      "than the topics)",
+      where.database, where.host, where.port);
+}
+
 }  // namespace
 
-Status refuse_lost_store(Backends& backends, async::Scheduler& scheduler) {
+Status refuse_lost_store(Backends& backends, async::Scheduler& scheduler, const StoreSettings& where) {
   const Result<bool> untouched = store::run_and_wait<bool>(*backends.store, repository::is_untouched);
   if (!untouched) return untouched.error();
   if (!*untouched) return {};
@@ -61,11 +72,10 @@ Status refuse_lost_store(Backends& backends, async::Scheduler& scheduler) {
   if (found.empty()) return {};
   return {
       ErrorCode::failed_precondition,
-      fmt::format("the store is empty, but the log is not ({}): store.db was deleted or replaced.\n"
-                  "Put DATA_DIR/store back from a backup. To go on without it, knowingly: start once with "
+      fmt::format("the store is empty, but the log is not ({}): {}. To go on without it, knowingly: start once with "
                   "--accept-empty-store; things, groups, profiles, actions and incidents are then gone, while holds "
                   "and certificates in the log stay in force at the gateways",
-                  found)};
+                  found, lost_store_advice(where))};
 }
 
 Result<bool> is_log_lost(Backends& backends, async::Scheduler& scheduler) {
@@ -79,10 +89,17 @@ Result<bool> is_log_lost(Backends& backends, async::Scheduler& scheduler) {
   return store::run_and_wait<bool>(*backends.store, repository::has_published);
 }
 
-Error lost_log() {
-  return {ErrorCode::failed_precondition,
-          "the log is empty, but the store has published to it: bus.db was deleted or replaced.\n"
-          "Put DATA_DIR/bus back from a backup. To go on without it, knowingly: start once with --accept-empty-log; "
+Error lost_log(const BusSettings& where) {
+  const std::string advice = where.is_embedded()
+                                 ? "bus.db was deleted or replaced.\nPut DATA_DIR/bus back from a backup"
+                                 : fmt::format(
+                                       "its topics were deleted and made anew, or {} is another cluster.\n"
+                                       "Set bus.bootstrap to the one that the installation was made on",
+                                       where.bootstrap);
+  return {
+      ErrorCode::failed_precondition,
+      "the log is empty, but the store has published to it: " + advice +
+          ". To go on without it, knowingly: start once with --accept-empty-log; "
           "reports, violations that were not yet decided on, notifications that were not yet sent and what detectors "
           "knew of each device (baselines, open alarms) are then gone, while things and their groups, profiles, holds "
           "and certificates are published again from the store"};

@@ -76,12 +76,12 @@ Status Process::add_roles(const std::vector<std::string>& roles) {
 
 Status Process::check_pair(const StartOptions& options) {
   if (!options.accept_empty_store) {
-    if (const Status whole = refuse_lost_store(backends_, control_loop_); !whole) return whole;
+    if (const Status whole = refuse_lost_store(backends_, control_loop_, settings_.store); !whole) return whole;
   }
   const Result<bool> lost = is_log_lost(backends_, control_loop_);
   if (!lost) return lost.error();
   if (!*lost) return {};
-  if (!options.accept_empty_log) return lost_log();
+  if (!options.accept_empty_log) return lost_log(settings_.bus);
   log::warn("empty_log_accepted");
   return tell_lost_log(backends_, control_loop_.now());
 }

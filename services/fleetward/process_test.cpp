@@ -18,6 +18,7 @@
 #include "repository/registry_repository.hpp"
 #include "services/fleetward/api_client.hpp"
 #include "services/fleetward/commands.hpp"
+#include "services/fleetward/lost_half.hpp"
 #include "services/fleetward/ports.hpp"
 #include "store/run_and_wait.hpp"
 
@@ -173,6 +174,13 @@ TEST_F(ProcessTest, AStoreThatWasLostIsNotBegunAnewByItself) {
     EXPECT_TRUE(wait_until_ready(process));
     EXPECT_TRUE(process.stop());
   }
+}
+
+TEST(LostHalf, WhatToDoSpeaksOfFilesOnlyWhereThereAreSome) {
+  EXPECT_THAT(lost_log({}).message, HasSubstr("DATA_DIR/bus"));
+  const std::string of_kafka = lost_log({.backend = "kafka", .bootstrap = "kafka-1:9092"}).message;
+  EXPECT_THAT(of_kafka, HasSubstr("kafka-1:9092"));
+  EXPECT_THAT(of_kafka, testing::Not(testing::AnyOf(HasSubstr("DATA_DIR"), HasSubstr("bus.db"))));
 }
 
 TEST_F(ProcessTest, ALogThatWasLostIsNotGoneOnWithoutByItself) {

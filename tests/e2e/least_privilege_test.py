@@ -8,8 +8,8 @@ from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
 import kafka as kafka_cluster
-from distributed import FILES_OF_ROLE, Distributed
-from harness import publish, report, run, wait_for
+from distributed import FILES_OF_ROLE, ROLES_WITH_STORE, Distributed
+from harness import FLEETWARD, publish, report, run, wait_for
 
 PROFILE = {
     "behaviors": [{"name": "known-listeners", "metric": "aws:listening-tcp-ports",
@@ -90,6 +90,20 @@ def test_the_main_job_is_done_under_them(fleet, kafka, postgres):
     wait_for("cam-2 back", lambda: publish(fleet, "cam-2", report(9), check=False).returncode == 0)
     assert kafka.denials() == []
     assert "permission denied" not in postgres.log_path.read_text()
+
+
+def test_the_doctor_sees_enough_under_each(fleet, tmp_path):
+    for process in fleet.roles.values():
+        result = run(FLEETWARD, "doctor", "--config", process.config, check=False)
+        assert result.returncode == 0, f"{process.instance}: {result.stdout}"
+        assert "13, 4 partitions of devices" in result.stdout
+        if process.role in ROLES_WITH_STORE:
+            assert f"as fleetward_{process.role}, over TLS" in result.stdout
+    password = tmp_path / "password"
+    password.touch(mode=0o600)
+    password.write_text("not this one")
+    result = run(FLEETWARD, "doctor", "--config", fleet.config, f"--bus.password_file={password}", check=False)
+    assert result.returncode == 1 and "bus.password_file" in result.stdout and "not this one" not in result.stdout
 
 
 def client_of(kafka, role):
