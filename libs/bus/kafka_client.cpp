@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::array securities{std::pair{"tls", "ssl"}, std::pair{"sasl_tls", "sasl_ssl"},
                                 std::pair{"plain", "plaintext"}, std::pair{"sasl_plain", "sasl_plaintext"}};
+constexpr std::size_t headers_bytes_usual = 256;  // of a report by way of a gateway: in one allocation
 
 bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -196,6 +197,7 @@ Record to_record(const rd_kafka_message_t& message) {
   if (message.payload != nullptr) out.value.emplace(static_cast<const char*>(message.payload), message.len);
   rd_kafka_headers_t* headers = nullptr;
   if (rd_kafka_message_headers(&message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return out;
+  out.headers.reserve_more(headers_bytes_usual);
   const char* name = nullptr;
   const void* value = nullptr;
   std::size_t size = 0;

@@ -152,6 +152,7 @@ struct Detector::State {
 
   void apply_queued(OwnedPartition& p) {
     std::vector<fleet::ViolationEvent> events;
+    bool has_read = false;
     p.why_not_ready.clear();
     while (!p.queue.empty() && !publisher.is_full() && !p.engine->samples_are_full()) {
       const detect::InputRecord in = to_input(p.queue.front());
@@ -162,8 +163,9 @@ struct Detector::State {
       // What a seek or a rebalance brings again was applied.
       if (in.offset >= p.engine->next_offset()) p.engine->apply(in, events);
       p.queue.pop_front();
-      p.last_read = scheduler.steady_now();
+      has_read = true;
     }
+    if (has_read) p.last_read = scheduler.steady_now();
     if (!events.empty()) publisher.add(events);
     if (p.queue.empty() == p.paused) {
       p.paused = !p.queue.empty();
