@@ -1,21 +1,18 @@
 """The detector's own process over a real Kafka: reports a CPU-second beside its peer, and how fast it takes its state back.
 
-One broker, the topics of an installation, no other role. Reports are on the topic before anybody reads them.
+One broker, the topics of an installation, no other role (bench/kafka/detector.cpp). Reports are on the topic before anybody reads them.
 """
 import contextlib
 import json
 import pathlib
 import re
-import resource
 import statistics
 import subprocess
 import tempfile
 import time
 
-import distributed
 import harness
 import kafka
-import postgres
 import servers
 
 PROGRAM = servers.BUILD / "bench" / "kafka" / "bench_kafka"
@@ -34,44 +31,53 @@ def bench_kafka(*words):
 
 
 class Detector:
-    """The role's process: started for each measurement, in good order stopped after it."""
+    """The role alone in its process: started for each measurement, in good order stopped after it."""
 
-    def __init__(self, folder, broker, store):
-        self.installation = distributed.Distributed(folder, broker, store, partitions=PARTITIONS)
-        self.role = self.installation.roles["detector-1"]
+    def __init__(self, broker, folder, member="detector-1"):
+        self.broker, self.member, self.log_path, self.process = broker, member, pathlib.Path(folder) / f"{member}.log", None
+
+    def spawn(self):
+        with open(self.log_path, "w") as log:
+            self.process = subprocess.Popen([servers.BUILD / "bench" / "kafka" / "bench_detector", self.broker.bootstrap, self.member],
+                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        return self
 
     def start(self):
-        self.role.spawn().wait_ready(SECONDS_MAX)
+        """What it says of itself when it is ready."""
+        return servers.line_of(self.spawn().process, "ready")
 
-    def applied(self):
-        return self.role.metrics().get('fleetward_detector_records{outcome="report_applied"}', 0)
+    def look(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return servers.line_of(self.process, "looked")
 
-    def cpu_seconds(self):
-        return servers.cpu_seconds(self.role.process.pid)
+    def stop(self):
+        self.process.stdin.close()
+        told = servers.line_of(self.process, "stopped")
+        if self.process.wait(timeout=60) != 0:
+            raise SystemExit(f"the detector did not end well:\n{self.log_path.read_text()[-4000:]}")
+        return told
 
-    def checkpoints(self):
-        return int(self.role.metrics().get("fleetward_detector_checkpoints_total", 0))
+    def kill(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def restored(self):
         """(devices, seconds) of taking the state of all partitions back, one after the other."""
-        told = [(int(d), int(ms)) for d, ms in re.findall(r"partition_owned.*?devices\W+(\d+).*?restore_ms\W+(\d+)", self.role.log())]
-        return sum(d for d, _ in told), sum(ms for _, ms in told) / 1000
+        told = re.findall(r"partition_owned.*?devices\W+(\d+).*?restore_ms\W+(\d+)", self.log_path.read_text())
+        return sum(int(devices) for devices, _ in told), sum(int(ms) for _, ms in told) / 1000
 
     def read_on(self, until):
-        """Applies reports until there are so many; (reports, CPU seconds, CPU seconds with the last checkpoint, seconds)."""
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        before, cpu, start = self.applied(), self.cpu_seconds(), time.monotonic()
-        harness.wait_for("the reports", lambda: self.applied() >= until, SECONDS_MAX, every=0.25)
-        reading, seconds, saved = self.cpu_seconds() - cpu, time.monotonic() - start, self.checkpoints()
-        if self.role.stop(seconds=120) != 0:
-            raise SystemExit(f"the detector did not end well:\n{self.role.log()[-4000:]}")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        whole = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime - cpu
-        return until - before, reading, whole, seconds, saved
+        """Applies reports until there are so many. What it said of itself then, and when it had stopped; seconds."""
+        start = time.monotonic()
 
-    def kill(self):
-        if self.role.is_running():
-            self.role.kill()
+        def all_applied():
+            told = self.look()
+            return told if told["applied"] >= until else None
+
+        told = harness.wait_for("the reports", all_applied, SECONDS_MAX, every=0.1)
+        return told, self.stop(), time.monotonic() - start
 
 
 def fill(broker, devices, reports, seed):
@@ -79,13 +85,19 @@ def fill(broker, devices, reports, seed):
 
 
 @contextlib.contextmanager
+def prepared():
+    """(broker, folder): the topics and the rules are there."""
+    with tempfile.TemporaryDirectory() as folder, kafka.Kafka(settings=BROKER) as broker:
+        bench_kafka("prepare", broker.bootstrap, PARTITIONS)
+        yield broker, folder
+
+
+@contextlib.contextmanager
 def a_fleet(devices):
     """A detector that has stopped and has the state of so many devices; each has reported once."""
-    # PostgreSQL is only for `fleetward init`: a detector has no store.
-    with tempfile.TemporaryDirectory() as folder, kafka.Kafka(settings=BROKER) as broker, postgres.Postgres() as store:
-        detector = Detector(pathlib.Path(folder), broker, store)
+    with prepared() as (broker, folder):
+        detector = Detector(broker, folder)
         try:
-            bench_kafka("rules", broker.bootstrap)
             fill(broker, devices, devices, 0)
             detector.start()
             detector.read_on(devices)
@@ -113,20 +125,21 @@ def run(devices, reports, rounds):
                 bare.append(reports / told["cpuSeconds"])
 
             def ours():
-                detector.start()
+                ready = detector.start()
                 restores.append(detector.restored())
-                count, cpu, cpu_whole, seconds, saved = detector.read_on(devices + number * reports)
-                reading.append(count / cpu)
-                whole.append(count / cpu_whole)
+                read, stopped, seconds = detector.read_on(devices + number * reports)
+                count = read["applied"] - ready["applied"]
+                reading.append(count / (read["cpuSeconds"] - ready["cpuSeconds"]))
+                whole.append(count / (stopped["cpuSeconds"] - ready["cpuSeconds"]))
                 walls.append(count / seconds)
-                saves.append(saved)
+                saves.append(read["checkpoints"])
 
             for measure in ((peer, ours) if number % 2 else (ours, peer)):
                 measure()
     middle = statistics.median(bare)
     print(f"{devices} devices, {reports} reports a round, {rounds} rounds, {PARTITIONS} partitions, 20 behaviors; broker {kafka.NEWEST}")
     show("librdkafka's consumer and the bare loop", bare, middle)
-    show("fleetward run detector, while it reads", reading, middle)
+    show("the detector, while it reads", reading, middle)
     show("the same with its last checkpoint and end", whole, middle)
     print(f"a second of the clock: {statistics.median(walls) / 1000:.0f} k reports; checkpoints of partitions while it read, by round: {saves}")
     show_restores(restores)
@@ -143,9 +156,8 @@ def restore(devices, rounds):
     restores, cpus = [], []
     with a_fleet(devices) as (_, detector):
         for _ in range(rounds):
-            detector.start()
+            cpus.append(detector.start()["cpuSeconds"])
             restores.append(detector.restored())
-            cpus.append(detector.cpu_seconds())
-            detector.read_on(devices)
+            detector.stop()
     show_restores(restores)
     print(f"CPU seconds of the process from its start until it is ready: {statistics.median(cpus):.1f}")

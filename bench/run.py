@@ -8,7 +8,7 @@
 ./dev bench idle [N]       memory of an idle connection, N of them, beside mosquitto
 ./dev bench hostile [S [R]]  acknowledgement time of healthy devices, quiet and under attack; S seconds each, R rounds
 ./dev bench crl [N [R]]    a CRL of N entries, beside OpenSSL's objects; R rounds
-./dev bench kafka [D [N [R]]]   the detector's process reading D devices' reports from Kafka, N a round, beside librdkafka and a bare loop
+./dev bench kafka [D [N [R]]]   the detector alone reading D devices' reports from Kafka, N a round, beside librdkafka and a bare loop
 ./dev bench restore [D [R]]  how fast a detector that starts takes back the state of D devices; R starts
 ./dev bench distributed [N]  all roles separate over Kafka and PostgreSQL: sustained rate, breach sent to session cut, N times at a
                            tenth and at half of that rate
@@ -247,21 +247,21 @@ def ocsp(seconds=3, rounds=3):
 
 
 def kafka(devices=1_000_000, reports=2_000_000, rounds=3):
-    build("fleetward", "bench_kafka")
+    build("bench_detector", "bench_kafka")
     import kafka_detector
     print(f"machine: {machine()}")
     kafka_detector.run(devices, reports, rounds)
 
 
 def restore(devices=1_000_000, rounds=3):
-    build("fleetward", "bench_kafka")
+    build("bench_detector", "bench_kafka")
     import kafka_detector
     print(f"machine: {machine()}")
     kafka_detector.restore(devices, rounds)
 
 
 def distributed(count=60):
-    build("fleetward", "bench_load", "bench_kafka")
+    build("fleetward", "bench_load")
     import separate_roles
     print(f"machine: {machine()}")
     open_doors = {"gateway": {"address_connections_burst": 10_000}}
@@ -283,7 +283,7 @@ def distributed(count=60):
 
 
 def rebalance(per_second=1000, seconds=20):
-    build("fleetward", "bench_kafka")
+    build("bench_detector", "bench_kafka")
     import separate_roles
     print(f"machine: {machine()}")
     separate_roles.rebalances(per_second, seconds)

@@ -99,18 +99,15 @@ def show_pulse(what, told):
 
 def rebalances(per_second, seconds):
     """Report sent to event on topic violations, while detectors come and go."""
-    with tempfile.TemporaryDirectory() as folder, kafka.Kafka(settings=kafka_detector.BROKER) as broker, \
-            postgres.Postgres() as store:
-        fleet = distributed.Distributed(pathlib.Path(folder) / "f", broker, store, roles={"detector": 2})
-        first, second = fleet.roles["detector-1"], fleet.roles["detector-2"]
+    with kafka_detector.prepared() as (broker, folder):
+        first, second = (kafka_detector.Detector(broker, folder, f"detector-{n}") for n in (1, 2))
         try:
-            kafka_detector.bench_kafka("rules", broker.bootstrap)
-            first.spawn().wait_ready()
+            first.start()
             show_pulse("one detector, quiet", pulse(broker, "quiet-", per_second, seconds))
-            show_pulse("a second one joins", pulse(broker, "join-", per_second, seconds, second.spawn))
-            second.wait_ready()
+            show_pulse("a second one joins", pulse(broker, "join-", per_second, seconds, second.start))
             show_pulse("the second leaves in good order", pulse(broker, "leave-", per_second, seconds, second.stop))
-            second.spawn().wait_ready()
+            second.start()
             show_pulse("the second is killed (session time-out 10 s)", pulse(broker, "kill-", per_second, seconds, second.kill))
         finally:
-            fleet.kill()
+            first.kill()
+            second.kill()

@@ -10,6 +10,7 @@ namespace fleetward::bench {
 namespace {
 
 constexpr std::size_t records_per_batch = 1'000;
+constexpr Millis retention = std::chrono::hours(24);
 
 bus::OutRecord rule_record(const std::string& key, std::string_view type, const json::Value& value) {
   return {std::string(fleet::topic::rules),
@@ -23,7 +24,13 @@ std::int64_t now_ms() { return to_ms(std::chrono::time_point_cast<Millis>(std::c
 
 }  // namespace
 
-Status put_rules(bus::Bus& bus) {
+Status prepare(bus::Bus& bus, std::int32_t partitions) {
+  std::vector<bus::TopicSpec> topics;
+  for (const fleet::TopicInfo& t : fleet::all_topics) {
+    topics.push_back({std::string(t.name), t.per_device ? partitions : 1,
+                      t.is_table ? bus::TopicKind::table : bus::TopicKind::log, retention});
+  }
+  if (const Status made = bus.ensure_topics(topics); !made) return made;
   const Result<json::Value> behaviors = json::parse(static_behaviors());
   if (!behaviors) return behaviors.error();
   const json::Value profile = {{"securityProfileName", "bench"}, {"version", 1}, {"behaviors", *behaviors}};

@@ -5,7 +5,8 @@
 
 namespace fleetward::bench {
 
-Status put_rules(bus::Bus& bus);
+// Makes the topics of an installation, with so many partitions where there is one order a device; then the rules.
+Status prepare(bus::Bus& bus, std::int32_t partitions);
 
 struct Reports {
   std::size_t devices = 0;

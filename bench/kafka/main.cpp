@@ -15,7 +15,7 @@
 namespace fleetward::bench {
 namespace {
 
-constexpr std::string_view usage = R"(usage: bench_kafka rules BOOTSTRAP
+constexpr std::string_view usage = R"(usage: bench_kafka prepare BOOTSTRAP PARTITIONS
        bench_kafka fill BOOTSTRAP DEVICES COUNT SEED    one report of each device when SEED is 0, else of any
        bench_kafka bare BOOTSTRAP DEVICES PARTITION:BEGIN:END,...
        bench_kafka pulse BOOTSTRAP PREFIX DEVICES PER_SECOND SECONDS
@@ -59,9 +59,9 @@ Stretches parse_stretches(std::string_view text) {
   return out;
 }
 
-Result<std::string> rules(bus::Bus& bus, const Words&) {
-  if (const Status put = put_rules(bus); !put) return put.error();
-  return std::string(R"({"event":"rules"})");
+Result<std::string> make_ready(bus::Bus& bus, const Words& words) {
+  if (const Status done = prepare(bus, number<std::int32_t>(words[2])); !done) return done.error();
+  return std::string(R"({"event":"prepared"})");
 }
 
 Result<std::string> fill(bus::Bus& bus, const Words& words) {
@@ -102,14 +102,15 @@ Result<std::string> run(const Words& words) {
   options.bootstrap = words[1];
   options.security = "plain";
   options.client_id = "bench";
+  options.replication = 1;
   auto bus = bus::open_kafka_bus(options, metrics);
   if (!bus) return bus.error();
-  if (words[0] == "rules") return rules(**bus, words);
+  if (words[0] == "prepare") return make_ready(**bus, words);
   return words[0] == "fill" ? fill(**bus, words) : pulse(**bus, words);
 }
 
 bool is_usage(const Words& words) {
-  const std::map<std::string, std::size_t> known = {{"rules", 2}, {"fill", 5}, {"bare", 4}, {"pulse", 6}};
+  const std::map<std::string, std::size_t> known = {{"prepare", 3}, {"fill", 5}, {"bare", 4}, {"pulse", 6}};
   const auto found = words.empty() ? known.end() : known.find(words[0]);
   return found == known.end() || found->second != words.size();
 }
