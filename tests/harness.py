@@ -6,6 +6,7 @@ an event, with a deadline.
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import ssl
@@ -23,17 +24,26 @@ AWS = ROOT / "build" / "venv" / "bin" / "aws"
 ACCOUNT, REGION = "000000000000", "eu-central-1"
 
 
+PORTS = range(15_000, int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]))
+handed_out = set()
+
+
 def free_ports(count):
-    """Ports that were free just now: bound together, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for s in sockets:
+    """Ports that were free just now, none twice in this process; and below those that outgoing connections are given, so that none
+    is taken meanwhile."""
+    found = []
+    while len(found) < count:
+        port = random.SystemRandom().choice(PORTS)
+        with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue  # somebody has it
+        if port not in handed_out:
+            handed_out.add(port)
+            found.append(port)
+    return found
 
 
 def wait_for(what, condition, seconds=30, every=0.05):

@@ -8,11 +8,11 @@ import shutil
 import sys
 
 from installation import ROOT, Installation, wait_until_ready, write_secret, write_settings
-from processes import free_ports
 
 sys.path.insert(0, str(ROOT / "tests"))
 
 from distributed import FILES_OF_ROLE, ROLES_WITH_STORE  # noqa: E402
+from harness import free_ports  # noqa: E402
 from kafka import Kafka  # noqa: E402
 from postgres import Postgres  # noqa: E402
 
@@ -23,11 +23,10 @@ PARTITIONS = 4
 class Role:
     """One `fleetward run ROLE`: its folder, settings and password."""
 
-    def __init__(self, place, name):
-        self.name = name
+    def __init__(self, place, name, ops_port):
+        self.name, self.ops_port = name, ops_port
         self.folder = place.folder / "roles" / name
         self.data, self.config, self.log = self.folder / "data", self.folder / "fleetward.yaml", self.folder / "server.log"
-        self.ops_port, = free_ports(1)
         self.url = f"http://127.0.0.1:{self.ops_port}"
         self.command = [place.fleetward, "run", name, "--config", self.config]
 
@@ -53,7 +52,8 @@ class Distributed(Installation):
 
     def __init__(self, build, folder):
         super().__init__(build, folder)
-        self.roles = {name: Role(self, name) for name in FILES_OF_ROLE if name != "collector"}  # it would have no sources
+        names = [name for name in FILES_OF_ROLE if name != "collector"]  # that one would have no sources
+        self.roles = {name: Role(self, name, port) for name, port in zip(names, free_ports(len(names)))}
         self.metrics = self.roles["gateway"].url + "/metrics"
         self.kafka = self.postgres = None
 

@@ -36,6 +36,25 @@ def files_of_role():
     return out
 
 
+def pages():
+    names = run("git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "*.md").stdout.split()
+    return [ROOT / name for name in names]
+
+
+def test_commands_of_fleetward_that_are_documented_are_there():
+    """In every page: after a backtick or at the start of a line of a block."""
+    lines = [line[2:].split("  ")[0].split() for line in run(FLEETWARD, "help").stdout.splitlines() if line.startswith("  ")]
+    known = {" ".join(word for word in words if re.fullmatch("[a-z-]+", word)) for words in lines}
+    first = {name.split()[0] for name in known}
+    assert {"init", "run", "doctor", "things enrol"} <= known
+    for page in pages():
+        for said in re.findall(r"(?:`|^ *)fleetward ([a-z][a-z -]*)", page.read_text(), re.MULTILINE):
+            words = said.split()
+            assert words[0] in first, f"{page}: fleetward {said}"
+            if words[0] not in known and len(words) > 1:
+                assert " ".join(words[:2]) in known, f"{page}: fleetward {said}"
+
+
 class Operator:
     """Who follows the page: a working folder with what it presumes."""
 

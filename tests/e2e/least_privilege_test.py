@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 import kafka as kafka_cluster
 from distributed import FILES_OF_ROLE, ROLES_WITH_STORE, Distributed
 from harness import FLEETWARD, publish, report, run, wait_for
+from mosquitto_broker import Mosquitto
 
 PROFILE = {
     "behaviors": [{"name": "known-listeners", "metric": "aws:listening-tcp-ports",
@@ -55,8 +56,19 @@ def kafka():
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory, kafka, postgres, alertmanager):
-    server = Distributed(tmp_path_factory.mktemp("least"), kafka, postgres, alertmanager=alertmanager)
+def broker(tmp_path_factory):
+    """An operator's own, that the collector reads."""
+    mosquitto = Mosquitto(tmp_path_factory.mktemp("broker") / "mosquitto").start()
+    yield mosquitto
+    mosquitto.stop()
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory, kafka, postgres, alertmanager, broker):
+    source = {"name": "hall", "thing": "topic devices/{thing}/metrics", "vouched": True, "host": "localhost", "port": broker.tls_port,
+              "ca_file": str(broker.ca), "user": "collector", "password_file": str(broker.folder / "collector.password")}
+    server = Distributed(tmp_path_factory.mktemp("least"), kafka, postgres, alertmanager=alertmanager, roles={"collector": 1},
+                         settings={"collector": {"mqtt": [source]}})
     try:
         server.start()
         server.enrol(*(f"cam-{i}" for i in range(1, 13)), group="fleet")  # the caps then allow two
@@ -88,8 +100,25 @@ def test_the_main_job_is_done_under_them(fleet, kafka, postgres):
     (action,) = wait_for("another isolation", lambda: in_effect(fleet, "cam-2", "isolate"))
     fleet.cli("actions", "release", action["id"], "--reason", "re-imaged")
     wait_for("cam-2 back", lambda: publish(fleet, "cam-2", report(9), check=False).returncode == 0)
+    assert nothing_was_refused(kafka, postgres)
+
+
+def test_what_is_collected_and_replayed_under_them(fleet, kafka, postgres, broker):
+    broker.publish("devices/late/metrics", report(1))
+    (letter,) = wait_for("the dead letter", lambda: fleet.get("/v1/dead-letters")["deadLetters"])
+    assert letter["reason"] == "unknown-thing"
+    fleet.enrol("late", group="fleet")
+    wait_for("the thing at the collector", lambda: fleet.cli(
+        "dead-letters", "replay", letter["id"], "--why", "registered", check=False).stdout == "1 of 1 taken\n")
+    broker.publish("devices/late/metrics", report(2, ports=(22, 48101)))
+    wait_for("the alarm", lambda: fleet.get("/v1/violations?thing=late")["violations"])
+    assert nothing_was_refused(kafka, postgres)
+
+
+def nothing_was_refused(kafka, postgres):
     assert kafka.denials() == []
     assert "permission denied" not in postgres.log_path.read_text()
+    return True
 
 
 def test_the_doctor_sees_enough_under_each(fleet, tmp_path):
