@@ -84,7 +84,7 @@ class Operator:
         """The page's settings with this machine's addresses and files in place of the example's."""
         settings["fleetward"]["data_dir"] = str(data)
         settings["bus"] |= {"bootstrap": self.kafka.secure_bootstrap, "ca_file": str(self.kafka.ca), "replication": 1,
-                            "user": f"fleetward-{name}",
+                            "sasl_mechanism": "PLAIN", "user": f"fleetward-{name}",  # Kafka 4, of which the page says so
                             "password_file": self.write(f"{name}.kafka", self.kafka.users[f"fleetward-{name}"])}
         settings["store"] |= {"host": "localhost", "port": self.postgres.port, "database": self.database, "user": login,
                               "ca_file": str(self.postgres.ca),
@@ -144,7 +144,7 @@ class Operator:
 def operator(tmp_path, postgres):
     users = {f"fleetward-{name}": secrets.token_urlsafe(18) for name in ["admin", *FILES_OF_ROLE]}
     settings = {"super.users": "User:ANONYMOUS;User:fleetward-admin"}
-    with kafka_cluster.Kafka(version=kafka_cluster.VERSIONS[0], users=users, authorizer=True, settings=settings) as cluster:
+    with kafka_cluster.Kafka(version=kafka_cluster.NEWEST, users=users, authorizer=True, settings=settings) as cluster:
         operator = Operator(tmp_path, cluster, postgres)
         try:
             yield operator
