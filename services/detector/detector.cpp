@@ -83,51 +83,53 @@ struct Detector::State {
 
   // --- assignment
 
-  async::Task<void> restore_waiting() {
-    std::vector<std::int32_t> waiting;
-    for (auto& [number, p] : partitions) {
-      if (p->phase == OwnedPartition::Phase::restoring) waiting.push_back(number);
+  [[nodiscard]] bool is_to_restore(const OwnedPartition& p) const {
+    return p.phase == OwnedPartition::Phase::restoring && scheduler.steady_now() >= p.restore_at;
+  }
+
+  // One at a time: who does not poll between two of them is silent for so long that the group gives them to others.
+  async::Task<void> restore_next() {
+    const auto at = std::find_if(partitions.begin(), partitions.end(),
+                                 [this](const auto& entry) { return is_to_restore(*entry.second); });
+    if (at == partitions.end()) co_return;
+    const std::shared_ptr<OwnedPartition> owned = at->second;  // kept over the await
+    OwnedPartition& p = *owned;
+    const auto began = scheduler.steady_now();
+    p.restore_at = began + retry_pause;
+    if (state_bytes() > settings.state_bytes_max) {
+      p.why_not_ready = "it is paused: state_bytes_max is reached";
+      co_return;
     }
-    if (waiting.empty() || scheduler.steady_now() < restore_at) co_return;
-    restore_at = scheduler.steady_now() + retry_pause;
-    for (const std::int32_t number : waiting) {
-      const auto at = partitions.find(number);
-      if (at == partitions.end()) continue;
-      const std::shared_ptr<OwnedPartition> owned = at->second;  // kept over the await
-      OwnedPartition& p = *owned;
-      if (state_bytes() > settings.state_bytes_max) {
-        p.why_not_ready = "it is paused: state_bytes_max is reached";
-        continue;
-      }
-      const auto began = scheduler.steady_now();
-      auto engine = co_await restore(bus, scheduler, settings.group, number, p.start_offset, rules, snapshots);
-      if (!engine) {
-        p.why_not_ready = engine.error().message;
-        const bool retryable =
-            is_retryable(engine.error().code) || engine.error().code == ErrorCode::failed_precondition;
-        if (!retryable) log::error("restore_failed", {{"partition", number}, {"error", engine.error().message}});
-        continue;
-      }
-      p.engine = std::move(*engine);
-      p.phase = OwnedPartition::Phase::running;
-      p.begin_id = random.hex(16);
-      p.marked = 0;
-      p.marked_cohorts.clear();
-      consumer->seek(number, p.start_offset);
-      consumer->resume(number);
-      p.last_read = scheduler.steady_now();
-      p.spoke_at = p.last_read - detect::tick_interval;  // the begin is said now
-      log::info("partition_owned", {{"partition", number},
-                                    {"offset", p.start_offset},
-                                    {"devices", p.engine->device_count()},
-                                    {"restore_ms", (p.last_read - began) / Millis(1)}});
+    auto engine = co_await restore(bus, scheduler, settings.group, p.partition, p.start_offset, rules, snapshots);
+    if (!engine) {
+      p.why_not_ready = engine.error().message;
+      p.restore_at = scheduler.steady_now() + retry_pause;
+      const bool retryable = is_retryable(engine.error().code) || engine.error().code == ErrorCode::failed_precondition;
+      if (!retryable) log::error("restore_failed", {{"partition", p.partition}, {"error", engine.error().message}});
+      co_return;
     }
+    p.engine = std::move(*engine);
+    take_over(p);
+    log::info("partition_owned", {{"partition", p.partition},
+                                  {"offset", p.start_offset},
+                                  {"devices", p.engine->device_count()},
+                                  {"restore_ms", (p.last_read - began) / Millis(1)}});
+  }
+
+  void take_over(OwnedPartition& p) {
+    p.phase = OwnedPartition::Phase::running;
+    p.begin_id = random.hex(16);
+    p.marked = 0;
+    p.marked_cohorts.clear();
+    consumer->seek(p.partition, p.start_offset);
+    consumer->resume(p.partition);
+    p.last_read = scheduler.steady_now();
+    p.spoke_at = p.last_read - detect::tick_interval;  // the begin is said now
   }
 
   void assign(const bus::Position& position) {
     partitions[position.partition] = std::make_shared<OwnedPartition>(position.partition, position.offset);
     consumer->pause(position.partition);
-    restore_at = {};
   }
 
   void lose(std::int32_t partition, std::string_view why) {
@@ -257,13 +259,17 @@ struct Detector::State {
     for (auto& [number, p] : partitions) {
       if (p->phase == OwnedPartition::Phase::running) apply_queued(*p);
     }
-    co_await restore_waiting();
+    co_await restore_next();
     if (leases.lapse(scheduler.now())) note_gateways_changed();
     for (auto& [number, p] : partitions) {
       if (p->phase == OwnedPartition::Phase::running) voice.speak(*p, rules.newest_held(), snapshots);
     }
     co_await save_when_due();
     show();
+  }
+
+  [[nodiscard]] Millis until(std::chrono::nanoseconds time) const {
+    return std::max(Millis(0), std::chrono::ceil<Millis>(time - scheduler.steady_now()));
   }
 
   Millis poll_wait() {
@@ -273,7 +279,7 @@ struct Detector::State {
     // Due, and only the publisher is not idle yet: looked at again soon.
     wait = std::max(wait, Millis(publisher.is_idle() ? 1 : 5));
     for (const auto& [number, p] : partitions) {
-      if (p->phase == OwnedPartition::Phase::restoring) wait = std::min(wait, retry_pause);
+      if (p->phase == OwnedPartition::Phase::restoring) wait = std::min(wait, until(p->restore_at));
       if (p->paused) wait = std::min(wait, Millis(100));  // rules may come, or room for violations
     }
     return wait;
@@ -361,7 +367,6 @@ struct Detector::State {
   metrics::Counter& checkpoints_saved;
   metrics::Counter& checkpoints_failed;
   std::chrono::nanoseconds checkpoint_at{0};
-  std::chrono::nanoseconds restore_at{0};
 
   mutable std::mutex ready_mutex;
   std::string why_not_ready = "it has not been started";

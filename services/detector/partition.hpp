@@ -22,6 +22,7 @@ struct OwnedPartition {
   std::int64_t saved_offset;  // up to which the last checkpoint goes
   Phase phase = Phase::restoring;
   std::string why_not_ready = "its state has not been read yet";
+  std::chrono::nanoseconds restore_at{0};           // restoring: not tried before; steady
   std::unique_ptr<detect::PartitionEngine> engine;  // running only
   std::deque<bus::Record> queue;
   bool paused = false;
