@@ -289,8 +289,8 @@ def rebalance(per_second=1000, seconds=20):
     separate_roles.rebalances(per_second, seconds)
 
 
-BENCHMARKS = {"kafka": kafka, "restore": restore, "distributed": distributed, "rebalance": rebalance, "hostile": hostile, "crl": crl, "ocsp": ocsp, "latency": latency,
-              "detect": detect, "gateway": gateway, "connect": connect, "idle": idle}
+BENCHMARKS = {"kafka": kafka, "restore": restore, "distributed": distributed, "rebalance": rebalance, "hostile": hostile, "crl": crl,
+              "ocsp": ocsp, "latency": latency, "detect": detect, "gateway": gateway, "connect": connect, "idle": idle}
 
 
 def main():
