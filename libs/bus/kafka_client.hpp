@@ -21,11 +21,7 @@ struct Destroy {
 template <class T, auto destroy>
 using Owned = std::unique_ptr<T, Destroy<destroy>>;
 
-// Without closing its consumer first: that waits for ever for an answer to a change of the assignment that nobody has
-// handled. Who is to leave its group closes it before, in good order.
-inline void end_client(rd_kafka_t* client) { rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE); }
-
-using Client = Owned<rd_kafka_t, end_client>;
+using Client = Owned<rd_kafka_t, rd_kafka_destroy>;
 using Configuration = Owned<rd_kafka_conf_t, rd_kafka_conf_destroy>;
 using Queue = Owned<rd_kafka_queue_t, rd_kafka_queue_destroy>;
 using Event = Owned<rd_kafka_event_t, rd_kafka_event_destroy>;

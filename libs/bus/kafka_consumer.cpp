@@ -105,6 +105,7 @@ class KafkaConsumer final : public Consumer {
     core_->closer.post([member = std::move(ownership_->member), leaves, change]() mutable {
       member->worker().run_and_wait([&] {
         if (leaves) (void)member->leave(*change);  // it has logged what went wrong
+        else (void)member->close(*change);
       });
       change.reset();
       member.reset();

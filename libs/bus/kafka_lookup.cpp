@@ -7,12 +7,15 @@ namespace fleetward::bus::kafka {
 namespace {
 
 using AdminOptions = Owned<rd_kafka_AdminOptions_t, rd_kafka_AdminOptions_destroy>;
-using GroupQuestion = Owned<rd_kafka_ListConsumerGroupOffsets_t, rd_kafka_ListConsumerGroupOffsets_destroy>;
 
 // What passes by itself within so long (a leader that moves, a transaction that is about to end) is no error.
 constexpr Millis retry_limit{1'000};
 // A question that went to a broker that is gone is put to it three times before anybody looks for who leads now.
 constexpr Millis answer_limit{3'000};
+
+std::string socket_limit(const KafkaOptions& options) {
+  return std::to_string(std::min(options.request_limit, answer_limit).count());
+}
 
 template <class Work>
 auto with_retries(const Work& work) {
@@ -40,8 +43,7 @@ Status learn_topic(rd_kafka_t* client, const std::string& topic, Millis limit) {
 Result<std::unique_ptr<Lookup>> Lookup::make(const KafkaOptions& options) {
   std::unique_ptr<Lookup> out(new Lookup(options));
   ClientSettings settings;
-  settings.settings = {{"isolation.level", "read_uncommitted"},
-                       {"socket.timeout.ms", std::to_string(std::min(options.request_limit, answer_limit).count())}};
+  settings.settings = {{"isolation.level", "read_uncommitted"}, {"socket.timeout.ms", socket_limit(options)}};
   settings.failed = on_error;
   settings.opaque = out.get();
   Result<Client> client = make_client(RD_KAFKA_CONSUMER, options, settings);
@@ -128,16 +130,27 @@ Result<Event> Lookup::ask(
     code = rd_kafka_AdminOptions_set_operation_timeout(options.get(), limit_ms, text.data(), text.size());
   }
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, what, text.data());
-  if (operation == RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS) {
-    const Failure failure(rd_kafka_AdminOptions_set_require_stable_offsets(options.get(), 1));
-    if (failure) return to_error(*failure, what);
-  }
   ask(client_.get(), options.get(), queue.get());
   Event answer(rd_kafka_queue_poll(queue.get(), limit_ms + 1000));
   if (!answer) return Error(ErrorCode::unavailable, fmt::format("kafka: {}: no answer in time", what));
   code = rd_kafka_event_error(answer.get());
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, what, rd_kafka_event_error_string(answer.get()));
   return answer;
+}
+
+// By a client that bears the group's name, and takes no part in it: the admin client's question ends the process when
+// the answer comes after its time-out (librdkafka #4605).
+Result<rd_kafka_t*> Lookup::client_of(const std::string& group) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = groups_.find(group); found != groups_.end()) return found->second.get();
+  ClientSettings settings;
+  settings.settings = {{"group.id", group},
+                       {"isolation.level", "read_committed"},  // offsets of open transactions are waited for
+                       {"enable.auto.commit", "false"},
+                       {"socket.timeout.ms", socket_limit(options_)}};
+  Result<Client> client = make_client(RD_KAFKA_CONSUMER, options_, settings);
+  if (!client) return client.error();
+  return groups_.emplace(group, std::move(*client)).first->second.get();
 }
 
 Result<std::vector<Position>> Lookup::committed(const std::string& group, const std::string& topic,
@@ -149,27 +162,17 @@ Result<std::vector<Position>> Lookup::committed_now(const std::string& group, co
                                                     const std::vector<std::int32_t>& partitions) {
   std::vector<Position> wanted;
   for (const std::int32_t p : partitions) wanted.push_back({p, 0});
+  const Result<rd_kafka_t*> client = client_of(group);
+  if (!client) return client.error();
   const Partitions list = make_partitions(topic, wanted);
-  const GroupQuestion question(rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), list.get()));
   const std::string what = fmt::format("the offsets of group {}", group);
-  const Result<Event> answer = ask(RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, what,
-                                   [&](rd_kafka_t* client, const rd_kafka_AdminOptions_t* o, rd_kafka_queue_t* queue) {
-                                     rd_kafka_ListConsumerGroupOffsets_t* all = question.get();
-                                     rd_kafka_ListConsumerGroupOffsets(client, &all, 1, o, queue);
-                                   });
-  if (!answer) return answer.error();
-  const auto* const result = rd_kafka_event_ListConsumerGroupOffsets_result(answer->get());
-  std::size_t count = 0;
-  const rd_kafka_group_result_t** const groups = rd_kafka_ListConsumerGroupOffsets_result_groups(result, &count);
+  const rd_kafka_resp_err_t code = rd_kafka_committed(*client, list.get(), to_int(options_.request_limit));
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, what);
   std::vector<Position> out;
-  for (std::size_t g = 0; g < count; ++g) {
-    if (const rd_kafka_error_t* failure = rd_kafka_group_result_error(groups[g])) return to_error(*failure, what);
-    const rd_kafka_topic_partition_list_t* const found = rd_kafka_group_result_partitions(groups[g]);
-    for (int i = 0; i < found->cnt; ++i) {
-      const rd_kafka_topic_partition_t& p = found->elems[i];
-      if (p.err != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(p.err, what);
-      if (p.offset >= 0) out.push_back({p.partition, p.offset});
-    }
+  for (int i = 0; i < list->cnt; ++i) {
+    const rd_kafka_topic_partition_t& p = list->elems[i];
+    if (p.err != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(p.err, what);
+    if (p.offset >= 0) out.push_back({p.partition, p.offset});
   }
   return out;
 }

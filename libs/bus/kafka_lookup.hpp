@@ -37,6 +37,7 @@ class Lookup {
 
   Result<std::vector<Position>> committed_now(const std::string& group, const std::string& topic,
                                               const std::vector<std::int32_t>& partitions);
+  Result<rd_kafka_t*> client_of(const std::string& group);
   Result<Metadata> metadata(bool of_all, rd_kafka_topic_t* topic);
   Status create(const std::vector<TopicSpec>& specs);
   Status wait_created(const std::vector<TopicSpec>& specs);
@@ -49,9 +50,10 @@ class Lookup {
                     const std::function<void(rd_kafka_t*, const rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& ask);
 
   KafkaOptions options_;
-  std::mutex mutex_;  // refused_
+  std::mutex mutex_;  // refused_, groups_
   Status refused_;    // why a broker does not talk to us, though it is there
   Client client_;
+  std::map<std::string, Client, std::less<>> groups_;  // one of each group that is asked about
 };
 
 // What a topic is made with.

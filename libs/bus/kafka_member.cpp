@@ -183,13 +183,32 @@ Status GroupMember::leave(const Event& unhandled) {
     const rd_kafka_resp_err_t followed = follow(event.get());
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = followed;
   }
-  // Closing waits without a limit: only for who is out already.
-  const rd_kafka_resp_err_t closed =
-      member_id().empty() ? rd_kafka_consumer_close(client_.get()) : RD_KAFKA_RESP_ERR__TIMED_OUT;
-  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = closed;
+  if (!close(Event()) && code == RD_KAFKA_RESP_ERR_NO_ERROR) code = RD_KAFKA_RESP_ERR__TIMED_OUT;
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
   log::warn("kafka_leave_failed", {{"group", options_.group}, {"error", rd_kafka_err2str(code)}});
   return to_error(code, "leave group " + options_.group);
+}
+
+// Closed in the background, while what the group wants changed is answered: the client waits for that without a limit.
+bool GroupMember::close(const Event& unhandled) {
+  constexpr Millis limit{3'000};
+  constexpr int step_ms = 20;
+  const Clock::time_point end = Clock::now() + limit;
+  if (rd_kafka_consumer_closed(client_.get()) == 1) return true;
+  (void)follow(unhandled.get());
+  const Queue last(rd_kafka_queue_new(client_.get()));
+  const Failure refused(rd_kafka_consumer_close_queue(client_.get(), last.get()));
+  while (!refused && rd_kafka_consumer_closed(client_.get()) == 0 && Clock::now() < end) {
+    const Event event(rd_kafka_queue_poll(last.get(), step_ms));
+    (void)follow(event.get());
+  }
+  return rd_kafka_consumer_closed(client_.get()) == 1;
+}
+
+GroupMember::~GroupMember() {
+  if (!client_ || rd_kafka_consumer_closed(client_.get()) == 1) return;
+  log::error("kafka_member_left_behind", {{"group", options_.group}, {"member", options_.member}});
+  (void)client_.release();  // to end it now would be to wait for it
 }
 
 }  // namespace fleetward::bus::kafka

@@ -37,6 +37,11 @@ class GroupMember {
   // time-out: a process that comes back sooner goes on with them. `unhandled`: a change that was taken out of next(),
   // if there is one; the client waits for its end.
   Status leave(const Event& unhandled);
+  // Without leaving. False: it does not end in time; then it is left behind, for nobody may wait for it for ever.
+  bool close(const Event& unhandled);
+  ~GroupMember();
+  GroupMember(const GroupMember&) = delete;
+  GroupMember& operator=(const GroupMember&) = delete;
 
  private:
   GroupMember(KafkaCorePtr core, ConsumerOptions options)
