@@ -68,10 +68,21 @@ void Lookup::on_error(rd_kafka_t*, int code, const char* reason, void* opaque) {
   }
 }
 
+// While nobody answers there is no use in waiting long, question after question: who stops would wait for them all.
+int Lookup::limit_ms() const {
+  constexpr Millis limit_while_away{500};
+  return to_int(is_away_ ? std::min(options_.request_limit, limit_while_away) : options_.request_limit);
+}
+
+void Lookup::note_answer(rd_kafka_resp_err_t code) {
+  is_away_ = code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
+             code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__WAIT_COORD;
+}
+
 Result<Metadata> Lookup::metadata(bool of_all, rd_kafka_topic_t* topic) {
   const rd_kafka_metadata_t* found = nullptr;
-  const rd_kafka_resp_err_t code =
-      rd_kafka_metadata(client_.get(), of_all ? 1 : 0, topic, &found, to_int(options_.request_limit));
+  const rd_kafka_resp_err_t code = rd_kafka_metadata(client_.get(), of_all ? 1 : 0, topic, &found, limit_ms());
+  note_answer(code);
   rd_kafka_poll(client_.get(), 0);
   const std::lock_guard lock(mutex_);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -110,8 +121,9 @@ Result<std::string> Lookup::addresses() {
 Result<PartitionBounds> Lookup::bounds(const std::string& topic, std::int32_t partition) {
   return with_retries([&]() -> Result<PartitionBounds> {
     PartitionBounds out;
-    const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        client_.get(), topic.c_str(), partition, &out.begin, &out.end, to_int(options_.request_limit));
+    const rd_kafka_resp_err_t code =
+        rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition, &out.begin, &out.end, limit_ms());
+    note_answer(code);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, fmt::format("where {}/{} ends", topic, partition));
     return out;
   });
@@ -166,7 +178,8 @@ Result<std::vector<Position>> Lookup::committed_now(const std::string& group, co
   if (!client) return client.error();
   const Partitions list = make_partitions(topic, wanted);
   const std::string what = fmt::format("the offsets of group {}", group);
-  const rd_kafka_resp_err_t code = rd_kafka_committed(*client, list.get(), to_int(options_.request_limit));
+  const rd_kafka_resp_err_t code = rd_kafka_committed(*client, list.get(), limit_ms());
+  note_answer(code);
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, what);
   std::vector<Position> out;
   for (int i = 0; i < list->cnt; ++i) {

@@ -4,6 +4,7 @@
 // It sees what is not committed yet: the end of a partition is where the next record goes.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 
 #include "bus/kafka_client.hpp"
@@ -39,6 +40,8 @@ class Lookup {
                                               const std::vector<std::int32_t>& partitions);
   Result<rd_kafka_t*> client_of(const std::string& group);
   Result<Metadata> metadata(bool of_all, rd_kafka_topic_t* topic);
+  [[nodiscard]] int limit_ms() const;
+  void note_answer(rd_kafka_resp_err_t code);
   Status create(const std::vector<TopicSpec>& specs);
   Status wait_created(const std::vector<TopicSpec>& specs);
   Status check_settings(const std::vector<TopicSpec>& specs);
@@ -50,8 +53,9 @@ class Lookup {
                     const std::function<void(rd_kafka_t*, const rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& ask);
 
   KafkaOptions options_;
-  std::mutex mutex_;  // refused_, groups_
-  Status refused_;    // why a broker does not talk to us, though it is there
+  std::mutex mutex_;                  // refused_, groups_
+  Status refused_;                    // why a broker does not talk to us, though it is there
+  std::atomic<bool> is_away_{false};  // the last question had no answer
   Client client_;
   std::map<std::string, Client, std::less<>> groups_;  // one of each group that is asked about
 };

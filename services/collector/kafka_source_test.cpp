@@ -82,8 +82,11 @@ TEST_F(CollectorTest, WhileTheBusTakesNothingNothingIsCommittedAndItSaysSo) {
   config.kafka.push_back(kafka(source("plant", "key")));
   start(std::move(config));
   produce("dev1", report(7));
-  ASSERT_TRUE(eventually([&] { return !collector_->ready().ok(); }));
-  EXPECT_THAT(collector_->ready().error().message, HasSubstr("kafka/plant: the bus does not take more"));
+  const auto says_so = [&] {
+    const Status ready = collector_->ready();
+    return !ready.ok() && ready.error().message.find("kafka/plant: the bus does not take more") != std::string::npos;
+  };
+  ASSERT_TRUE(eventually(says_so));
   EXPECT_EQ(committed("telemetry"), 0);
   EXPECT_EQ(counted("kafka/plant", "taken"), 0U);
   bus_->fails = false;
