@@ -35,6 +35,7 @@ password_encryption = 'scram-sha-256'
 max_connections = 200
 shared_buffers = 32MB
 log_min_messages = warning
+log_line_prefix = '%m [%p] %u@%d '
 fsync = {durable}
 full_page_writes = {durable}
 """
@@ -118,6 +119,10 @@ class Postgres:
         result = run(BIN / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self._address(database, user), "-f", "-",
                      env={"PGPASSWORD": password or self.password}, stdin=sql, check=check)
         return result.stdout.strip() if check else result
+
+    def denials(self, database):
+        """What the server has refused to who had no right to it, in that database."""
+        return [line for line in self.log_path.read_text().splitlines() if f"@{database} " in line and "permission denied" in line]
 
     def _address(self, database=None, user=None):
         return (f"host={self.host} hostaddr=127.0.0.1 port={self.port} dbname={database or self.database} user={user or self.user} "

@@ -68,10 +68,11 @@ void Lookup::on_error(rd_kafka_t*, int code, const char* reason, void* opaque) {
   }
 }
 
-// While nobody answers there is no use in waiting long, question after question: who stops would wait for them all.
-int Lookup::limit_ms() const {
-  constexpr Millis limit_while_away{500};
-  return to_int(is_away_ ? std::min(options_.request_limit, limit_while_away) : options_.request_limit);
+// While nobody answers there is no use in asking, partition after partition: who stops would wait for each, and the
+// client waits longer than it is told to. metadata(), which does not, finds out that they are back.
+Status Lookup::refuse_while_away() const {
+  if (!is_away_) return {};
+  return Error(ErrorCode::unavailable, "kafka: no broker answers");
 }
 
 void Lookup::note_answer(rd_kafka_resp_err_t code) {
@@ -81,7 +82,9 @@ void Lookup::note_answer(rd_kafka_resp_err_t code) {
 
 Result<Metadata> Lookup::metadata(bool of_all, rd_kafka_topic_t* topic) {
   const rd_kafka_metadata_t* found = nullptr;
-  const rd_kafka_resp_err_t code = rd_kafka_metadata(client_.get(), of_all ? 1 : 0, topic, &found, limit_ms());
+  constexpr Millis limit_while_away{500};
+  const Millis limit = is_away_ ? std::min(options_.request_limit, limit_while_away) : options_.request_limit;
+  const rd_kafka_resp_err_t code = rd_kafka_metadata(client_.get(), of_all ? 1 : 0, topic, &found, to_int(limit));
   note_answer(code);
   rd_kafka_poll(client_.get(), 0);
   const std::lock_guard lock(mutex_);
@@ -119,10 +122,11 @@ Result<std::string> Lookup::addresses() {
 }
 
 Result<PartitionBounds> Lookup::bounds(const std::string& topic, std::int32_t partition) {
+  if (const Status there = refuse_while_away(); !there) return there.error();
   return with_retries([&]() -> Result<PartitionBounds> {
     PartitionBounds out;
-    const rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition, &out.begin, &out.end, limit_ms());
+    const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+        client_.get(), topic.c_str(), partition, &out.begin, &out.end, to_int(options_.request_limit));
     note_answer(code);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, fmt::format("where {}/{} ends", topic, partition));
     return out;
@@ -167,6 +171,7 @@ Result<rd_kafka_t*> Lookup::client_of(const std::string& group) {
 
 Result<std::vector<Position>> Lookup::committed(const std::string& group, const std::string& topic,
                                                 const std::vector<std::int32_t>& partitions) {
+  if (const Status there = refuse_while_away(); !there) return there.error();
   return with_retries([&] { return committed_now(group, topic, partitions); });
 }
 
@@ -178,7 +183,7 @@ Result<std::vector<Position>> Lookup::committed_now(const std::string& group, co
   if (!client) return client.error();
   const Partitions list = make_partitions(topic, wanted);
   const std::string what = fmt::format("the offsets of group {}", group);
-  const rd_kafka_resp_err_t code = rd_kafka_committed(*client, list.get(), limit_ms());
+  const rd_kafka_resp_err_t code = rd_kafka_committed(*client, list.get(), to_int(options_.request_limit));
   note_answer(code);
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, what);
   std::vector<Position> out;

@@ -40,7 +40,7 @@ class Lookup {
                                               const std::vector<std::int32_t>& partitions);
   Result<rd_kafka_t*> client_of(const std::string& group);
   Result<Metadata> metadata(bool of_all, rd_kafka_topic_t* topic);
-  [[nodiscard]] int limit_ms() const;
+  [[nodiscard]] Status refuse_while_away() const;
   void note_answer(rd_kafka_resp_err_t code);
   Status create(const std::vector<TopicSpec>& specs);
   Status wait_created(const std::vector<TopicSpec>& specs);

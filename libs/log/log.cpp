@@ -14,18 +14,19 @@ constexpr std::size_t value_bytes_max = 2048;
 std::atomic<Level> min_level{Level::info};
 std::atomic<Format> line_format{Format::text};
 
+// Never destroyed: threads of libraries may log while the process is already ending.
 spdlog::logger& logger() {
-  static spdlog::logger instance = [] {
-    spdlog::logger made("fleetward", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    made.set_pattern("%v");
-    made.set_level(spdlog::level::trace);
+  static spdlog::logger& instance = *[] {
+    auto* const made = new spdlog::logger("fleetward", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    made->set_pattern("%v");
+    made->set_level(spdlog::level::trace);
     return made;
   }();
   return instance;
 }
 
 std::function<void(const std::string&)>& sink() {
-  static std::function<void(const std::string&)> instance;
+  static auto& instance = *new std::function<void(const std::string&)>();
   return instance;
 }
 

@@ -11,12 +11,14 @@
 namespace fleetward::runtime {
 namespace {
 
-// Past a module's own limit, so that a stop that ends just in time is not counted as stuck.
+// Past a module's own limit, so that one that gives up waiting by itself is heard.
 constexpr Millis stop_grace{500};
 
-// Says whether it ended. It runs on a thread of its own because a stuck one could not be left behind otherwise.
+// Says whether it ended. It runs on a thread of its own because a stuck one could not be left behind otherwise. One
+// that took all of its limit gave up waiting: tasks of it may go on.
 bool stop_within(const Module& module, Millis limit) {
   if (!module.stop) return true;
+  const auto start = std::chrono::steady_clock::now();
   const auto done = std::make_shared<std::promise<void>>();
   std::future<void> ended = done->get_future();
   std::thread worker([&module, limit, done] {
@@ -25,7 +27,7 @@ bool stop_within(const Module& module, Millis limit) {
   });
   if (ended.wait_for(limit + stop_grace) == std::future_status::ready) {
     worker.join();
-    return true;
+    return std::chrono::steady_clock::now() - start < limit;
   }
   worker.detach();
   return false;

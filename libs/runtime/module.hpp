@@ -19,7 +19,8 @@ struct Module {
   std::string name;
   // Returns when the module does its work, or cannot. A module whose start failed is not stopped.
   std::function<Status()> start;
-  // Ends the work in good order within `limit`. May be empty.
+  // Ends the work in good order within `limit`; one that cannot returns once that is over, with all of it still there.
+  // May be empty.
   std::function<void(Millis limit)> stop;
   // Good when the module can serve now, else why not. Empty: ready from its start on.
   std::function<Status()> ready;

@@ -96,6 +96,15 @@ TEST(Modules, AStuckStopIsLeftBehindAndTheRestIsStopped) {
   EXPECT_EQ(gone.wait_for(std::chrono::seconds(10)), std::future_status::ready);
 }
 
+TEST(Modules, OneThatGaveUpWaitingHasNotEnded) {
+  Modules modules;
+  modules.add({.name = "a",
+               .start = [] { return Status(); },
+               .stop = [](Millis limit) { std::this_thread::sleep_for(limit); }});
+  ASSERT_TRUE(modules.start_all(Millis(1'000)));
+  EXPECT_FALSE(modules.stop_all(Millis(20)));
+}
+
 TEST(Signals, ASignalAndARequestEndTheWait) {
   Signals signals;
   EXPECT_EQ(signals.wait_for(Millis(0)), -1);

@@ -360,7 +360,7 @@ void Gateway::stop(Millis limit) {
   async::run_on(state.scheduler, [&state] { state.say_goodbye(); });
   wait_until(std::min(limit / 3, goodbye_limit), [&state] { return state.connections.empty(); });
   async::run_on(state.scheduler, [&state] { state.last_words(); });
-  if (!state.scope.join(limit)) log::error("gateway_tasks_did_not_stop", {});
+  if (!state.scope.join(limit)) return log::error("gateway_tasks_did_not_stop", {});
   wait_until(limit / 3, [&state] { return state.appender->is_idle(); });
   async::run_on(state.scheduler, [&state] { state.let_go(); });
 }

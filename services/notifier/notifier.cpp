@@ -265,7 +265,8 @@ void Notifier::stop(Millis limit) {
     for (store::Listener* l : state->listeners) l->wake();
     for (const auto& webhook : state->webhooks) webhook->wake();
   });
-  if (!state_->scope.join(limit)) log::error("notifier_did_not_stop", {});
+  // What goes on still uses what is below.
+  if (!state_->scope.join(limit)) return log::error("notifier_did_not_stop", {});
   async::run_on(state_->scheduler, [this] {
     state_->actions.reset();
     state_->webhooks.clear();

@@ -277,7 +277,8 @@ void Responder::stop(Millis limit) {
     state->wake->wake();
     state->test_wake.notify();
   });
-  if (!state_->scope.join(limit)) log::error("responder_did_not_stop", {});
+  // What goes on still uses what is below.
+  if (!state_->scope.join(limit)) return log::error("responder_did_not_stop", {});
   async::run_on(state_->scheduler, [state = state_.get()] {
     state->violations.reset();
     state->enforcement.reset();

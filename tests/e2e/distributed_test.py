@@ -98,4 +98,4 @@ def test_each_role_has_the_grants_that_it_needs(fleet, postgres):
     """After all of the above: deploy/postgres/roles.sql is what they lived by."""
     users = postgres.psql(f"SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = '{fleet.database}' ORDER BY 1").split()
     assert users == [f"fleetward_{role}" for role in ("api", "historian", "notifier", "pki", "responder")]
-    assert "permission denied" not in postgres.log_path.read_text()
+    assert postgres.denials(fleet.database) == []
