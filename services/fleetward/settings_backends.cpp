@@ -25,9 +25,7 @@ Status check_pair(const std::string& certificate_file, const std::string& key_fi
 
 }  // namespace
 
-config::Section describe_bus(BusSettings& c) {
-  config::Section s("bus", "The log: files in the data folder (one process), or Kafka (a process for each role)");
-  s.choice("backend", c.backend, "Where the log is", {"embedded", "kafka"});
+void describe_kafka_connection(config::Section& s, BusSettings& c) {
   s.text("bootstrap", c.bootstrap, "Kafka: brokers to begin with, host:port, comma-separated", 2048);
   s.choice("security", c.security, "Kafka: how to connect; plain and sasl_plain go without TLS, to this machine only",
            {"tls", "sasl_tls", "plain", "sasl_plain"});
@@ -38,16 +36,26 @@ config::Section describe_bus(BusSettings& c) {
            {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"});
   s.text("user", c.user, "Kafka: user of sasl_tls and sasl_plain", 255);
   s.text("password_file", c.password_file, "Kafka: file (0600) with that user's password");
+}
+
+Status check_kafka_connection(const BusSettings& c) {
+  if (c.bootstrap.empty()) return {ErrorCode::invalid_argument, "bootstrap is missing: name a broker as host:port"};
+  if (c.security.starts_with("sasl") && (c.user.empty() || c.password_file.empty()))
+    return {ErrorCode::invalid_argument, "security " + c.security + " needs user and password_file"};
+  return check_pair(c.certificate_file, c.key_file);
+}
+
+config::Section describe_bus(BusSettings& c) {
+  config::Section s("bus", "The log: files in the data folder (one process), or Kafka (a process for each role)");
+  s.choice("backend", c.backend, "Where the log is", {"embedded", "kafka"});
+  describe_kafka_connection(s, c);
   s.choice("compression", c.compression, "Kafka: how batches are compressed",
            {"none", "gzip", "snappy", "lz4", "zstd"});
   s.integer("replication", c.replication, "Kafka: copies of each topic that is made; what exists stays as it is", 1,
             15);
   s.check([&c]() -> Status {
     if (c.is_embedded()) return {};
-    if (c.bootstrap.empty()) return {ErrorCode::invalid_argument, "bootstrap is missing: name a broker as host:port"};
-    if (c.security.starts_with("sasl") && (c.user.empty() || c.password_file.empty()))
-      return {ErrorCode::invalid_argument, "security " + c.security + " needs user and password_file"};
-    return check_pair(c.certificate_file, c.key_file);
+    return check_kafka_connection(c);
   });
   return s;
 }

@@ -47,6 +47,10 @@ struct StoreSettings {
 config::Section describe_bus(BusSettings& settings);
 config::Section describe_store(StoreSettings& settings);
 
+// How a Kafka cluster is reached, ours or an operator's whose topics are collected.
+void describe_kafka_connection(config::Section& section, BusSettings& settings);
+Status check_kafka_connection(const BusSettings& settings);
+
 // With the password read. `instance` is the name of this process.
 Result<bus::KafkaOptions> kafka_options(const BusSettings& settings, const std::string& instance);
 Result<store::PostgresOptions> postgres_options(const StoreSettings& settings);

@@ -98,21 +98,11 @@ config::Section describe_mqtt(MqttSourceSettings& c) {
 config::Section describe_kafka(KafkaSourceSettings& c) {
   config::Section s("kafka", "Topics of a Kafka cluster that are read in a consumer group");
   describe_source(s, c.source);
-  BusSettings& k = c.cluster;
-  s.text("bootstrap", k.bootstrap, "Brokers to begin with, host:port, comma-separated", 2048);
-  s.choice("security", k.security, "How to connect; plain and sasl_plain go without TLS, to this machine only",
-           {"tls", "sasl_tls", "plain", "sasl_plain"});
-  s.text("ca_file", k.ca_file, "PEM file of the authorities to trust; empty: the system's");
-  s.text("certificate_file", k.certificate_file, "PEM file of our own certificate, where brokers ask for one");
-  s.text("key_file", k.key_file, "PEM file of its key");
-  s.choice("sasl_mechanism", k.sasl_mechanism, "How user and password are shown",
-           {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"});
-  s.text("user", k.user, "User of sasl_tls and sasl_plain", 255);
-  s.text("password_file", k.password_file, "File (0600) with that user's password");
+  describe_kafka_connection(s, c.cluster);
   s.list("topics", c.topics, "Topics to read", 16);
   s.text("group", c.group, "Consumer group: collectors with the same one share the partitions", 128);
   s.check([&c]() -> Status {
-    if (c.cluster.bootstrap.empty()) return {ErrorCode::invalid_argument, "bootstrap is missing"};
+    if (const Status good = check_kafka_connection(c.cluster); !good) return good;
     if (c.topics.empty()) return {ErrorCode::invalid_argument, "topics is missing"};
     if (c.group.empty()) return {ErrorCode::invalid_argument, "group is missing"};
     const auto options = kafka_options(c.cluster, "collector");

@@ -102,6 +102,11 @@ TEST_F(CollectorSettingsTest, AKafkaSourceNeedsBrokersAndTopics) {
   EXPECT_THAT(loaded("kafka", {{"name", "plant"}, {"topics", {"t"}}}), HasSubstr("bootstrap is missing"));
   EXPECT_THAT(loaded("kafka", {{"name", "plant"}, {"bootstrap", "b:9092"}}), HasSubstr("topics is missing"));
   EXPECT_THAT(
+      loaded("kafka", {{"name", "plant"}, {"bootstrap", "b:9092"}, {"topics", {"t"}}, {"security", "sasl_tls"}}),
+      HasSubstr("security sasl_tls needs user and password_file"));
+  EXPECT_THAT(loaded("kafka", {{"name", "plant"}, {"bootstrap", "b:9092"}, {"topics", {"t"}}, {"key_file", "/k"}}),
+              HasSubstr("certificate_file and key_file go together"));
+  EXPECT_THAT(
       loaded("kafka", {{"name", "plant"}, {"bootstrap", "b"}, {"topics", {"t"}}, {"password_file", "/nowhere/p"}}),
       HasSubstr("/nowhere/p"));
 }
