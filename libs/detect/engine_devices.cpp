@@ -126,10 +126,11 @@ void PartitionEngine::move_to(Device& device, std::shared_ptr<const Program> pro
 }
 
 std::size_t PartitionEngine::state_bytes() const {
-  // Blocks are of the programs' sizes, so the newest program's is a fair guess without a walk over all devices.
+  // Blocks are of the programs' sizes, so the largest is a fair guess without a walk over all devices. Slots stay when
+  // a device is forgotten.
   std::size_t words = 0;
   for (const auto& [entries, program] : programs_) words = std::max(words, program->state_words);
-  return index_.size() * (sizeof(Device) + words * 8 + 64);
+  return devices_.size() * sizeof(Device) + index_.size() * (words * 8 + 64);
 }
 
 std::vector<StateChange> PartitionEngine::take_changes() {

@@ -12,6 +12,8 @@
 #include "services/detector/owner.hpp"
 #include "services/detector/publisher.hpp"
 #include "services/detector/records.hpp"
+#include "services/detector/shown.hpp"
+#include "services/detector/state_room.hpp"
 
 namespace fleetward::detector {
 namespace {
@@ -83,37 +85,78 @@ struct Detector::State {
 
   // --- assignment
 
-  [[nodiscard]] bool is_to_restore(const OwnedPartition& p) const {
-    return p.phase == OwnedPartition::Phase::restoring && scheduler.steady_now() >= p.restore_at;
+  [[nodiscard]] std::vector<PartitionBytes> due_to_restore() const {
+    const auto now = scheduler.steady_now();
+    std::vector<PartitionBytes> due;
+    for (const auto& [number, p] : partitions) {
+      if (p->phase == OwnedPartition::Phase::restoring && now >= p->restore_at)
+        due.push_back({number, p->bytes_needed});
+    }
+    return due;
   }
 
   // One at a time: who does not poll between two of them is silent for so long that the group gives them to others.
   async::Task<void> restore_next() {
-    const auto at = std::find_if(partitions.begin(), partitions.end(),
-                                 [this](const auto& entry) { return is_to_restore(*entry.second); });
-    if (at == partitions.end()) co_return;
-    const std::shared_ptr<OwnedPartition> owned = at->second;  // kept over the await
+    const std::size_t held = state_bytes(partitions);
+    const std::optional<std::int32_t> next = next_to_take(due_to_restore(), held, settings.state_bytes_max);
+    if (!next) co_return;
+    const std::shared_ptr<OwnedPartition> owned = partitions.at(*next);  // kept over the await
     OwnedPartition& p = *owned;
     const auto began = scheduler.steady_now();
     p.restore_at = began + retry_pause;
-    if (state_bytes() > settings.state_bytes_max) {
-      p.why_not_ready = "it is paused: state_bytes_max is reached";
-      co_return;
-    }
-    auto engine = co_await restore(bus, scheduler, settings.group, p.partition, p.start_offset, rules, snapshots);
-    if (!engine) {
-      p.why_not_ready = engine.error().message;
+    Result<Restored> restored = co_await restore(bus, scheduler, settings.group, p.partition, p.start_offset, rules,
+                                                 snapshots, settings.state_bytes_max - held);
+    if (!restored) {
+      p.why_not_ready = restored.error().message;
       p.restore_at = scheduler.steady_now() + retry_pause;
-      const bool retryable = is_retryable(engine.error().code) || engine.error().code == ErrorCode::failed_precondition;
-      if (!retryable) log::error("restore_failed", {{"partition", p.partition}, {"error", engine.error().message}});
+      const ErrorCode code = restored.error().code;
+      const bool retryable = is_retryable(code) || code == ErrorCode::failed_precondition;
+      if (!retryable) log::error("restore_failed", {{"partition", p.partition}, {"error", restored.error().message}});
       co_return;
     }
-    p.engine = std::move(*engine);
+    p.bytes_needed = restored->state_bytes;
+    if (!restored->engine) co_return;
+    p.engine = std::move(restored->engine);
     take_over(p);
     log::info("partition_owned", {{"partition", p.partition},
                                   {"offset", p.start_offset},
                                   {"devices", p.engine->device_count()},
                                   {"restore_ms", (p.last_read - began) / Millis(1)}});
+  }
+
+  // Those that run have grown over the limit: the state of one is saved and let go of, and it waits like the others.
+  async::Task<void> make_room() {
+    std::vector<PartitionBytes> held;
+    for (const auto& [number, p] : partitions) {
+      if (p->engine) held.push_back({number, p->engine->state_bytes()});
+    }
+    const std::optional<std::int32_t> next = next_to_leave(held, settings.state_bytes_max);
+    if (!next || scheduler.steady_now() < make_room_at) co_return;
+    make_room_at = scheduler.steady_now() + retry_pause;
+    const std::shared_ptr<OwnedPartition> owned = partitions.at(*next);
+    co_await save_now();
+    const auto at = partitions.find(owned->partition);
+    const bool is_mine = at != partitions.end() && at->second == owned;
+    if (!is_mine || owned->saved_offset != owned->engine->next_offset()) co_return;  // another time
+    const std::size_t bytes = owned->engine->state_bytes();
+    assign({owned->partition, owned->saved_offset});
+    partitions.at(owned->partition)->bytes_needed = bytes;
+  }
+
+  void note_who_waits_for_room() {
+    const std::size_t held = state_bytes(partitions);
+    for (auto& [number, p] : partitions) {
+      const bool waits =
+          p->phase == OwnedPartition::Phase::restoring && !has_room(p->bytes_needed, held, settings.state_bytes_max);
+      if (waits && !p->waits_for_room) {
+        log::warn("partition_paused", {{"partition", number},
+                                       {"state_bytes", p->bytes_needed},
+                                       {"held_bytes", held},
+                                       {"state_bytes_max", settings.state_bytes_max},
+                                       {"advice", "raise detector.state_bytes_max, or start another detector"}});
+      }
+      p->waits_for_room = waits;
+    }
   }
 
   void take_over(OwnedPartition& p) {
@@ -259,7 +302,9 @@ struct Detector::State {
     for (auto& [number, p] : partitions) {
       if (p->phase == OwnedPartition::Phase::running) apply_queued(*p);
     }
+    co_await make_room();
     co_await restore_next();
+    note_who_waits_for_room();
     if (leases.lapse(scheduler.now())) note_gateways_changed();
     for (auto& [number, p] : partitions) {
       if (p->phase == OwnedPartition::Phase::running) voice.speak(*p, rules.newest_held(), snapshots);
@@ -279,7 +324,8 @@ struct Detector::State {
     // Due, and only the publisher is not idle yet: looked at again soon.
     wait = std::max(wait, Millis(publisher.is_idle() ? 1 : 5));
     for (const auto& [number, p] : partitions) {
-      if (p->phase == OwnedPartition::Phase::restoring) wait = std::min(wait, until(p->restore_at));
+      if (p->phase == OwnedPartition::Phase::restoring && !p->waits_for_room)
+        wait = std::min(wait, until(p->restore_at));
       if (p->paused) wait = std::min(wait, Millis(100));  // rules may come, or room for violations
     }
     return wait;
@@ -298,52 +344,10 @@ struct Detector::State {
 
   // --- what is shown
 
-  [[nodiscard]] std::size_t state_bytes() const {
-    std::size_t bytes = 0;
-    for (const auto& [number, p] : partitions) bytes += p->engine ? p->engine->state_bytes() : 0;
-    return bytes;
-  }
-
   void show() {
-    std::array<std::uint64_t, detect::outcome_count> outcomes{};
-    std::size_t devices = 0;
-    std::size_t not_evaluated = 0;
-    std::uint64_t problems = 0;
-    std::uint64_t other_dimension_counts = 0;
-    std::string not_ready = partitions.empty() ? "no partition is assigned" : "";
-    for (const auto& [number, p] : partitions) {
-      if (!p->why_not_ready.empty()) not_ready = fmt::format("partition {}: {}", number, p->why_not_ready);
-      if (!p->engine) continue;
-      devices += p->engine->device_count();
-      not_evaluated = std::max(not_evaluated, p->engine->behaviors_not_evaluated());
-      problems += p->engine->counters().custom_metric_problems;
-      other_dimension_counts += p->engine->counters().other_dimension_counts;
-      for (std::size_t i = 0; i < outcomes.size(); ++i) outcomes[i] += p->engine->counters().outcomes[i];
-    }
-    const auto gauge = [this](std::string_view name, std::string_view help, double value) {
-      metrics.gauge(name, help).set(value);
-    };
-    for (std::size_t i = 0; i < outcomes.size(); ++i) {
-      const std::string name(to_string(static_cast<detect::Outcome>(i)));
-      metrics
-          .gauge("fleetward_detector_records",
-                 "Records of the owned partitions by where they ended, since their log began", {{"outcome", name}})
-          .set(static_cast<double>(outcomes[i]));
-    }
-    gauge("fleetward_detector_devices", "Devices whose state is held", static_cast<double>(devices));
-    gauge("fleetward_detector_state_bytes", "Memory of device states, roughly", static_cast<double>(state_bytes()));
-    gauge("fleetward_detector_custom_metric_problems", "Custom metrics in reports that were not taken",
-          static_cast<double>(problems));
-    gauge("fleetward_detector_other_dimension_counts",
-          "Counts of gateways under a version of a dimension that was not in force, so that they were not judged",
-          static_cast<double>(other_dimension_counts));
-    gauge(
-        "fleetward_detector_behaviors_not_evaluated",
-        "Behaviors in force that are stored but not evaluated: machine learning, of what is gone, of a cohort too many",
-        static_cast<double>(not_evaluated));
-    gauge("fleetward_detector_partitions", "Partitions owned", static_cast<double>(partitions.size()));
+    show_partitions(partitions, metrics);
     const std::lock_guard lock(ready_mutex);
-    why_not_ready = std::move(not_ready);
+    why_not_ready = detector::why_not_ready(partitions, settings.state_bytes_max);
   }
 
   DetectorSettings settings;
@@ -361,12 +365,13 @@ struct Detector::State {
   bus::TableFollower gateways;
   GatewayLeases leases;
   OwnerVoice voice;
-  std::map<std::int32_t, std::shared_ptr<OwnedPartition>> partitions;
+  Partitions partitions;
   bool is_saving = false;
   async::Event saved;
   metrics::Counter& checkpoints_saved;
   metrics::Counter& checkpoints_failed;
   std::chrono::nanoseconds checkpoint_at{0};
+  std::chrono::nanoseconds make_room_at{0};
 
   mutable std::mutex ready_mutex;
   std::string why_not_ready = "it has not been started";

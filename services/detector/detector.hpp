@@ -23,7 +23,7 @@ struct DetectorSettings {
   Millis checkpoint_every{3'000};
   Millis checkpoint_every_max{60'000};  // where many devices change, see checkpoint_pause(): so much is read again
   std::size_t records_per_poll = 2'000;
-  std::size_t state_bytes_max = std::size_t{4} << 30;  // beyond it further partitions stay paused, and we are not ready
+  std::size_t state_bytes_max = std::size_t{4} << 30;  // what does not fit stays paused, and we are not ready
   Millis session_timeout{10'000};
 };
 
@@ -39,7 +39,7 @@ class Detector {
   Status start();
   // A last checkpoint, then the partitions are given back.
   void stop(Millis limit);
-  // Good when every owned partition is restored and none waits for rules, else which one does not and why.
+  // Good when every owned partition is restored and none waits for rules or for room, else which one does and why.
   [[nodiscard]] Status ready() const;
 
  private:

@@ -101,6 +101,7 @@ Result<runtime::Module> make_cohorts(const Parts& parts) {
 Result<runtime::Module> make_detector(const Parts& parts) {
   detector::DetectorSettings settings;
   settings.member = instance(parts);
+  settings.state_bytes_max = parts.settings.detector.state_bytes_max;
   return module_of("detector", std::make_shared<detector::Detector>(std::move(settings), parts.bus, parts.detector_loop,
                                                                     parts.metrics, parts.random));
 }

@@ -131,6 +131,14 @@ config::Section describe_pki(PkiSettings& c) {
   return s;
 }
 
+config::Section describe_detector(DetectorSettings& c) {
+  config::Section s("detector", "What watches the devices");
+  s.size("state_bytes_max", c.state_bytes_max,
+         "Memory for the states of devices in this process, roughly; partitions that do not fit are left paused", 1024,
+         std::size_t{1} << 40);
+  return s;
+}
+
 config::Section describe_responder(ResponderSettings& c) {
   config::Section s("responder", "Actions against devices, from decision to proof");
   s.choice("mode", c.mode, "observe decides but holds nobody; enforce acts", {"observe", "enforce"});
@@ -202,6 +210,7 @@ config::Config describe(Settings& settings) {
   config.add(describe_gateway(settings.gateway));
   config.add(describe_api(settings.api));
   config.add(describe_pki(settings.pki));
+  config.add(describe_detector(settings.detector));
   config.add(describe_responder(settings.responder));
   config.add(describe_notifier(settings.notifier));
   config.add(describe_collector(settings.collector));

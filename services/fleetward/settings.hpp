@@ -70,6 +70,10 @@ struct PkiSettings {
   bool crl_allow_private = false;
 };
 
+struct DetectorSettings {
+  std::size_t state_bytes_max = std::size_t{4} << 30;
+};
+
 struct ResponderSettings {
   std::string mode = "observe";
   std::string playbook;
@@ -104,6 +108,7 @@ struct Settings {
   GatewaySettings gateway;
   ApiSettings api;
   PkiSettings pki;
+  DetectorSettings detector;
   ResponderSettings responder;
   NotifierSettings notifier;
   CollectorSettings collector;
