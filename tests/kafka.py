@@ -251,7 +251,9 @@ class Kafka:
         self._properties(i).chmod(0o600)
 
     def _format(self):
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        raw = uuid.uuid4().bytes
+        raw = bytes([raw[0] & 0x7F]) + raw[1:]  # none that begins with "-": the tool would take it for an option
+        cluster = base64.urlsafe_b64encode(raw).decode().rstrip("=")
         scram = [argument for name, password in self.users.items() for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
                  for argument in ("--add-scram", f"{mechanism}=[name={name},password={password}]")]
         for i in range(self.brokers):

@@ -12,6 +12,8 @@ using AdminOptions = Owned<rd_kafka_AdminOptions_t, rd_kafka_AdminOptions_destro
 constexpr Millis retry_limit{1'000};
 // A question that went to a broker that is gone is put to it three times before anybody looks for who leads now.
 constexpr Millis answer_limit{3'000};
+// While no broker answers: how long one is waited for, and how long nobody asks after that.
+constexpr Millis look_while_away{500};
 
 std::string socket_limit(const KafkaOptions& options) {
   return std::to_string(std::min(options.request_limit, answer_limit).count());
@@ -70,20 +72,22 @@ void Lookup::on_error(rd_kafka_t*, int code, const char* reason, void* opaque) {
 
 // While nobody answers there is no use in asking, partition after partition: who stops would wait for each, and the
 // client waits longer than it is told to. metadata(), which does not, finds out that they are back.
-Status Lookup::refuse_while_away() const {
+Status Lookup::refuse_while_away() {
+  const auto is_due = [this] { return std::chrono::steady_clock::now() - asked_at_.load() >= look_while_away; };
+  if (is_away_ && is_due()) (void)metadata(false, nullptr);  // what it learns is in is_away_
   if (!is_away_) return {};
   return Error(ErrorCode::unavailable, "kafka: no broker answers");
 }
 
 void Lookup::note_answer(rd_kafka_resp_err_t code) {
+  asked_at_ = std::chrono::steady_clock::now();
   is_away_ = code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
              code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__WAIT_COORD;
 }
 
 Result<Metadata> Lookup::metadata(bool of_all, rd_kafka_topic_t* topic) {
   const rd_kafka_metadata_t* found = nullptr;
-  constexpr Millis limit_while_away{500};
-  const Millis limit = is_away_ ? std::min(options_.request_limit, limit_while_away) : options_.request_limit;
+  const Millis limit = is_away_ ? std::min(options_.request_limit, look_while_away) : options_.request_limit;
   const rd_kafka_resp_err_t code = rd_kafka_metadata(client_.get(), of_all ? 1 : 0, topic, &found, to_int(limit));
   note_answer(code);
   rd_kafka_poll(client_.get(), 0);

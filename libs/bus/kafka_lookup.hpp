@@ -40,7 +40,7 @@ class Lookup {
                                               const std::vector<std::int32_t>& partitions);
   Result<rd_kafka_t*> client_of(const std::string& group);
   Result<Metadata> metadata(bool of_all, rd_kafka_topic_t* topic);
-  [[nodiscard]] Status refuse_while_away() const;
+  Status refuse_while_away();
   void note_answer(rd_kafka_resp_err_t code);
   Status create(const std::vector<TopicSpec>& specs);
   Status wait_created(const std::vector<TopicSpec>& specs);
@@ -56,6 +56,7 @@ class Lookup {
   std::mutex mutex_;                  // refused_, groups_
   Status refused_;                    // why a broker does not talk to us, though it is there
   std::atomic<bool> is_away_{false};  // the last question had no answer
+  std::atomic<std::chrono::steady_clock::time_point> asked_at_{};  // the last question, its end
   Client client_;
   std::map<std::string, Client, std::less<>> groups_;  // one of each group that is asked about
 };

@@ -152,6 +152,8 @@ TEST_P(KafkaTest, AKilledBrokerLosesNothingAcknowledged) {
   KafkaCluster::shared().tell("start 0");
   producer.join();
   ASSERT_TRUE(eventually([&] { return answered == count; }, patience));
+  // Who asked in between and had no answer is told the truth again, without being asked to look.
+  ASSERT_TRUE(eventually([&] { return await(bus_->ranges(loop_, name("one"))).ok(); }, patience));
   std::map<std::string, int> found;
   for (const auto& r : read_to_end("one")) ++found[*r.value];
   for (const std::string& value : good) EXPECT_EQ(found[value], 1) << value;
