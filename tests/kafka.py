@@ -103,11 +103,13 @@ class Kafka:
     `users` (name: password) brings a listener with TLS and SASL (`secure_bootstrap`) and one with client certificates
     (`tls_bootstrap`); `ca` is their authority, `client` a folder with cert.pem and key.pem. `authorizer`: who came over the plain
     listener may do everything, everybody else what acl() allows. `far`, another address of this machine: a plain listener there as
-    well (`far_bootstrap`), whose path can be cut while the others' is whole.
+    well (`far_bootstrap`), whose path can be cut while the others' is whole; `far_port` is where the only broker is said to be
+    there, if that is another than it listens at (`far_ports`).
     """
 
     def __init__(self, brokers=1, version=NEWEST, users=None, authorizer=False, folder=None, leave_running=False, settings=None,
-                 far=None):
+                 far=None, far_port=None):
+        self.far_port = far_port
         self.version, self.brokers, self.leave_running, self.far = version, brokers, leave_running, far
         self.users, self.settings = users or {}, settings or {}
         self.class_path = jars(version)
@@ -136,7 +138,11 @@ class Kafka:
 
     @property
     def far_bootstrap(self):
-        return ",".join(f"{self.far}:{p[4]}" for p in self.ports)
+        return ",".join(f"{self.far}:{self.far_port or port}" for port in self.far_ports)
+
+    @property
+    def far_ports(self):
+        return [p[4] for p in self.ports]
 
     # ---- the processes
 
@@ -234,12 +240,14 @@ class Kafka:
         addresses = [f"INTERNAL://127.0.0.1:{plain}"]
         if self.users:
             addresses += [f"SECURE://localhost:{secure}", f"TLS://localhost:{tls}"]
+        told = list(addresses)
         if self.far:
             addresses.append(f"FAR://{self.far}:{far}")
+            told.append(f"FAR://{self.far}:{self.far_port or far}")
         replicas = min(3, self.brokers)
         text = SETTINGS.format(
             node=i + 1, voters=",".join(f"{k + 1}@127.0.0.1:{p[1]}" for k, p in enumerate(self.ports)),
-            listeners=",".join([*addresses, f"CONTROLLER://127.0.0.1:{controller}"]), advertised=",".join(addresses),
+            listeners=",".join([*addresses, f"CONTROLLER://127.0.0.1:{controller}"]), advertised=",".join(told),
             data=self.folder / f"data-{i + 1}", replicas=replicas, in_sync=min(2, replicas))
         if self.users:
             known = " ".join(f'user_{name}="{password}"' for name, password in self.users.items())
