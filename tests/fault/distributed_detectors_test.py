@@ -5,12 +5,18 @@ import signal
 import time
 
 import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+import kafka_log
 from distributed import Distributed
 from distributed_load import Load, playbook
 from harness import wait_for
 
-VICTIMS = ["victim-hung", "victim-moved"]
+VICTIMS = ["victim-hung", "victim-moved", "victim-compacted"]
+HERD = 20
+STATE = "fleetward.detector-state"
+# A table is compacted no sooner than after a day, and never in the segment that is being written: here at once.
+COMPACTED_AT_ONCE = {"min.compaction.lag.ms": "0", "min.cleanable.dirty.ratio": "0.01", "segment.ms": "500"}
 MOVES = int(os.environ.get("FLEETWARD_MOVES", 8))  # ./dev check --full has many more
 PAUSE_SECONDS = 2
 
@@ -54,6 +60,45 @@ def test_a_detector_that_hangs_past_its_session_is_fenced(fleet, tmp_path):
         await_all_owned(fleet)
         load.await_more()
     load.check()
+
+
+def set_of_topic(kafka, topic, settings, operation=AlterConfigOpType.SET):
+    entries = [ConfigEntry(name, value, incremental_operation=operation) for name, value in settings.items()]
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    for done in admin.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)]).values():
+        done.result(timeout=30)
+
+
+def states_of(server, herd):
+    """Which device's checkpoint stands where."""
+    return {(partition, offset): key for partition, offset, key, *_ in kafka_log.read(server.kafka.bootstrap, STATE)
+            if key.startswith(f"{herd}-")}
+
+
+def test_a_detector_that_hangs_while_its_checkpoints_are_compacted_away(fleet, tmp_path):
+    """Whatever it has seen of the table is gone when it goes on: it reads what came after."""
+    hung, other = fleet.roles["detector-1"], fleet.roles["detector-2"]
+    with Load(fleet, tmp_path, "compacted", devices=HERD, victims=VICTIMS[2:]) as load:
+        wait_for("both to own partitions", lambda: owned(hung) and owned(other), 60)
+        wait_for("a checkpoint of each device", lambda: len({*states_of(fleet, "compacted").values()}) == HERD, 60, every=0.5)
+        hung.signal(signal.SIGSTOP)
+        try:
+            seen = {*states_of(fleet, "compacted")}
+            owned_before = hung.log().count("partition_owned")
+            set_of_topic(fleet.kafka, STATE, COMPACTED_AT_ONCE)
+            load.strike(VICTIMS[2])
+            wait_for("its partitions to be taken over", lambda: owned(other) == fleet.partitions, 60)
+            wait_for("all that it has seen of the herd to be compacted away", lambda: not seen & {*states_of(fleet, "compacted")},
+                     120, every=1)
+        finally:
+            hung.signal(signal.SIGCONT)
+        load.await_off(VICTIMS[2])
+        wait_for("it to take part again", lambda: owned(hung), 60)
+        await_all_owned(fleet)
+        wait_for("it to have read states anew", lambda: hung.log().count("partition_owned") > owned_before, 60)
+        load.await_more()
+    load.check()
+    set_of_topic(fleet.kafka, STATE, dict.fromkeys(COMPACTED_AT_ONCE), AlterConfigOpType.DELETE)
 
 
 def test_detectors_that_join_and_leave_all_the_time(fleet, tmp_path):
