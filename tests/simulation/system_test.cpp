@@ -37,6 +37,7 @@ TEST(System, ASeedIsTheSameRunAgain) {
   EXPECT_EQ(fingerprints[0], fingerprints[1]);
 }
 
+#ifdef FLEETWARD_FAULT_POINTS
 TEST(System, FindsAnAcknowledgementBeforeTheReportIsDurable) {
   std::string how;
   const std::uint64_t seed = seed_that_finds<SystemWorld>("gateway.acknowledge_early", {1, 10}, &how);
@@ -62,6 +63,7 @@ TEST(System, FindsAGatewayThatGoesByWhatNobodyHasSigned) {
   const std::uint64_t seed = seed_that_finds<SystemWorld>("gateway.skip_signatures", {1, 20}, &how);
   EXPECT_NE(seed, 0U) << how;
 }
+#endif
 
 }  // namespace
 }  // namespace fleetward::simulation
