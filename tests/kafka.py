@@ -78,9 +78,14 @@ super.users=User:ANONYMOUS
 
 def jars(version):
     """The class path of a version; fetched when it is not there."""
-    folder, pom = JARS / version, POMS / f"pom-{version}.xml"
+    pom = POMS / f"pom-{version}.xml"
     if not pom.exists():
         raise SystemExit(f"kafka: there is no version {version}; there are {', '.join(VERSIONS)}")
+    return fetched(pom, JARS / version)
+
+
+def fetched(pom, folder):
+    """The class path of what a pom names, in that folder."""
     JARS.mkdir(parents=True, exist_ok=True)
     with open(JARS / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
