@@ -8,6 +8,7 @@
 #include "pki/openssl_ca.hpp"
 #include "repository/authority_feed.hpp"
 #include "repository/store_fixture.hpp"
+#include "store/sqlite_store.hpp"
 
 namespace fleetward::repository {
 namespace {

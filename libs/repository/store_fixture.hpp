@@ -9,44 +9,9 @@
 
 #include "repository/migrations.hpp"
 #include "store/run_and_wait.hpp"
-#include "store/sqlite_store.hpp"
-#ifdef FLEETWARD_TESTS_OVER_POSTGRES
-#include "store/postgres_for_tests.hpp"
-#endif
+#include "stores/fresh_store.hpp"
 
 namespace fleetward::repository {
-
-#ifdef FLEETWARD_TESTS_OVER_POSTGRES
-// A database with all tables, made once: a copy of it costs less than the steps of the schema.
-inline std::string database_with_all_tables() {
-  const store::PostgresOptions options = store::testing_support::PostgresServer::shared().new_database();
-  metrics::Registry metrics;
-  auto opened = store::open_postgres_store(options, metrics);
-  if (!opened || !(*opened)->migrate(all_migrations()).ok()) std::abort();
-  return options.database;
-}
-#endif
-
-// A store for a fixture, to be migrated: over PostgreSQL it has all tables already.
-inline Result<std::unique_ptr<store::Store>> open_fresh_store([[maybe_unused]] const std::string& folder,
-                                                              metrics::Registry& metrics) {
-#ifdef FLEETWARD_TESTS_OVER_POSTGRES
-  static const std::string like = database_with_all_tables();
-  return store::open_postgres_store(store::testing_support::PostgresServer::shared().new_database(like), metrics);
-#else
-  return store::open_sqlite_store(folder + "/store.db", metrics);
-#endif
-}
-
-// A store without tables.
-inline Result<std::unique_ptr<store::Store>> open_empty_store([[maybe_unused]] const std::string& folder,
-                                                              metrics::Registry& metrics) {
-#ifdef FLEETWARD_TESTS_OVER_POSTGRES
-  return store::open_postgres_store(store::testing_support::PostgresServer::shared().new_database(), metrics);
-#else
-  return store::open_sqlite_store(folder + "/store.db", metrics);
-#endif
-}
 
 // `Base`: ::testing::Test, or a TestWithParam.
 template <class Base = ::testing::Test>

@@ -13,6 +13,7 @@
 #include "repository/outbox.hpp"
 #include "repository/outbox_relay.hpp"
 #include "repository/store_fixture.hpp"
+#include "store/sqlite_store.hpp"
 
 namespace fleetward::contract {
 namespace {
