@@ -53,7 +53,9 @@ class KafkaConsumer final : public Consumer {
     if (paused_.insert(partition).second) controls_.push_back({Control::Kind::pause, {partition, 0}});
   }
   void resume(std::int32_t partition) override {
-    if (paused_.erase(partition) > 0) controls_.push_back({Control::Kind::resume, {partition, 0}});
+    if (paused_.erase(partition) == 0) return;
+    stall_.begin_anew(partition);
+    controls_.push_back({Control::Kind::resume, {partition, 0}});
   }
   void seek(std::int32_t partition, std::int64_t next_offset) override {
     controls_.push_back({Control::Kind::seek, {partition, next_offset}});
@@ -186,6 +188,7 @@ class KafkaConsumer final : public Consumer {
         break;
       }
       if (type == RD_KAFKA_EVENT_ERROR) {
+        if (note_end(event.get())) continue;
         if (const Status passed = note_error(event.get()); !passed) return passed;
         if (is_replaced_ || is_expired_) break;
         continue;
@@ -198,6 +201,14 @@ class KafkaConsumer final : public Consumer {
       }
     }
     return {};
+  }
+
+  // False: it says something else.
+  bool note_end(rd_kafka_event_t* event) {
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR__PARTITION_EOF) return false;
+    const Owned<rd_kafka_topic_partition_t, rd_kafka_topic_partition_destroy> at(rd_kafka_event_topic_partition(event));
+    if (at) stall_.note_end(at->partition, at->offset);
+    return true;
   }
 
   Status note_error(rd_kafka_event_t* event) {
@@ -267,7 +278,7 @@ class KafkaConsumer final : public Consumer {
     co_return Status();
   }
 
-  // Now and then: a client that gets nothing although there is more and more to read is made anew. Nobody waits for the
+  // Now and then: a client that gets nothing although there is more to read is made anew. Nobody waits for the
   // ends: while a broker is away the question takes longer than a member may be silent.
   void watch_for_stall() {
     if (ends_asked_ != nullptr) {
@@ -297,8 +308,11 @@ class KafkaConsumer final : public Consumer {
 
   void judge(const EndsAsked& asked) {
     bool is_stalled = false;
-    for (std::size_t i = 0; i < asked.ends.size(); ++i) {
-      if (stall_.is_stalled(asked.partitions[i], asked.ends[i].end)) is_stalled = true;
+    for (std::size_t i = 0; i < asked.partitions.size(); ++i) {
+      const std::int32_t p = asked.partitions[i];
+      if (paused_.contains(p)) continue;
+      if (i >= asked.ends.size()) stall_.begin_anew(p);  // no broker to read from either
+      else if (stall_.is_stalled(p, asked.ends[i].end)) is_stalled = true;
     }
     if (!is_stalled) return;
     log::warn("kafka_consumer_stalled", {{"group", options_.group}, {"topic", options_.topic}});

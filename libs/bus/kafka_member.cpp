@@ -26,6 +26,7 @@ Result<std::shared_ptr<GroupMember>> GroupMember::make(KafkaCorePtr core, const 
                        {"isolation.level", "read_committed"},
                        {"enable.auto.commit", "false"},
                        {"enable.auto.offset.store", "false"},
+                       {"enable.partition.eof", "true"},  // by that it is known that nothing is missing
                        {"auto.offset.reset", "earliest"},
                        {"fetch.error.backoff.ms", "50"},
                        {"queued.max.messages.kbytes", "262144"}};  // with the default of 64 MB a quick reader starves

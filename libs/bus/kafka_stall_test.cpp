@@ -20,12 +20,50 @@ TEST_F(StallWatchTest, NothingReadWhileTheEndMovesOnIsAStall) {
   EXPECT_TRUE(watch_.is_stalled(0, 12));
 }
 
-TEST_F(StallWatchTest, AnEndThatStaysIsNone) {
-  // What stands last may be no record: then it is never read.
+TEST_F(StallWatchTest, TheLastRecordThatDoesNotComeIsAStall) {
   watch_.note_progress(0, 10);
+  EXPECT_FALSE(watch_.is_stalled(0, 11));
+  scheduler_.run_for(StallWatch::limit - Millis(1));
+  EXPECT_FALSE(watch_.is_stalled(0, 11)) << "not for long enough";
+  scheduler_.run_for(Millis(1));
+  EXPECT_TRUE(watch_.is_stalled(0, 11));
+}
+
+TEST_F(StallWatchTest, AnEndThatStaysIsNoneOnceTheClientHasReadToIt) {
+  // What stands above may be of a transaction that is open: then it is not read yet.
+  watch_.note_progress(0, 10);
+  watch_.note_end(0, 10);
   EXPECT_FALSE(watch_.is_stalled(0, 11));
   scheduler_.run_for(2 * StallWatch::limit);
   EXPECT_FALSE(watch_.is_stalled(0, 11));
+  EXPECT_TRUE(watch_.is_stalled(0, 12)) << "but more and more comes";
+}
+
+TEST_F(StallWatchTest, AMarkOfTheEndCoversWhatIsNoRecord) {
+  watch_.note_progress(0, 10);
+  watch_.note_end(0, 11);
+  scheduler_.run_for(2 * StallWatch::limit);
+  EXPECT_FALSE(watch_.is_stalled(0, 11));
+  scheduler_.run_for(2 * StallWatch::limit);
+  EXPECT_FALSE(watch_.is_stalled(0, 11));
+}
+
+TEST_F(StallWatchTest, ARecordAfterTheEndNeedsAnotherMark) {
+  watch_.note_progress(0, 10);
+  watch_.note_end(0, 10);
+  watch_.note_progress(0, 11);
+  scheduler_.run_for(StallWatch::limit);
+  EXPECT_TRUE(watch_.is_stalled(0, 12));
+}
+
+TEST_F(StallWatchTest, TimeInWhichItCouldNotReadDoesNotCount) {
+  watch_.note_progress(0, 10);
+  EXPECT_FALSE(watch_.is_stalled(0, 11));
+  scheduler_.run_for(2 * StallWatch::limit);
+  watch_.begin_anew(0);
+  EXPECT_FALSE(watch_.is_stalled(0, 12));
+  scheduler_.run_for(StallWatch::limit);
+  EXPECT_TRUE(watch_.is_stalled(0, 12));
 }
 
 TEST_F(StallWatchTest, ProgressBeginsItAnew) {
@@ -52,6 +90,7 @@ TEST_F(StallWatchTest, WhatIsNotOwnedIsNotJudged) {
   EXPECT_FALSE(watch_.is_stalled(0, 11));
   scheduler_.run_for(StallWatch::limit);
   watch_.forget(0);
+  watch_.note_end(0, 11);
   EXPECT_FALSE(watch_.is_stalled(0, 12));
 }
 
