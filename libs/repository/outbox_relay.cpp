@@ -67,7 +67,10 @@ struct OutboxRelay::State {
       pause = pause_after_failure_min;
       if (*worked) continue;
       if (scope.stopping()) co_return;
-      co_await listener->wait(look_at_least_every);
+      // A commit is for who has the lease to hear: if all relays asked the store at each, they would keep it, and the
+      // processors, from the one that publishes.
+      if (taken_over) co_await listener->wait(look_at_least_every);
+      else co_await scope.sleep(look_at_least_every);
     }
   }
 

@@ -176,9 +176,12 @@ Status PostgresConnection::execute_script(const std::string& sql) {
 
 Status PostgresConnection::commit(const std::set<std::string>& channels) {
   State& s = *state_;
-  for (const std::string& channel : channels) {
-    const Status notified = s.guarded([&] { s.transaction->exec("NOTIFY " + s.transaction->quote_name(channel)); });
-    if (!notified) break;
+  if (!channels.empty()) {
+    (void)s.guarded([&] {  // what goes wrong fails the commit; all in one way to the server and back
+      std::string all;
+      for (const std::string& channel : channels) all += "NOTIFY " + s.transaction->quote_name(channel) + ";";
+      s.transaction->exec(all);
+    });
   }
   const Status done = s.guarded([&s] { s.transaction->commit(); }, true);
   if (done.ok()) s.transaction.reset();

@@ -187,6 +187,27 @@ TEST_P(OutboxTest, ARelayWhoseLeaseWasTakenStopsUntilItIsFree) {
   EXPECT_EQ(version(records.back()), "3");
 }
 
+TEST_P(OutboxTest, ARelayWithoutTheLeaseDoesNotAskAtEachCommit) {
+  const auto commits = [this] { return metrics_.counter("fleetward_store_commits_total", "").value(); };
+  ASSERT_TRUE(commit([](store::Transaction& tx) -> Status {
+                const auto taken = tx.execute("INSERT INTO relay_lease VALUES(1, 'two', 1, $1)",
+                                              {std::numeric_limits<std::int64_t>::max()});
+                return taken.ok() ? Status() : Status(taken.error());
+              }).ok());
+  const auto before_it = commits();
+  repository::OutboxRelay relay(*store_, *bus_, loop_, metrics_, {.holder = "one"});
+  relay.start();
+  for (int i = 0; i < 1000 && commits() == before_it; ++i) (void)await(scope_.sleep(Millis(10)));
+  constexpr int count = 100;
+  const auto before = commits();
+  for (int i = 1; i <= count; ++i) {
+    ASSERT_TRUE(commit([i](store::Transaction& tx) { return say(tx, fleet::topic::access, "dev1", i); }).ok());
+    (void)await(scope_.sleep(Millis(5)));  // time enough to look
+  }
+  EXPECT_LT(commits() - before, count + count / 2) << "it looks by itself, now and then";
+  relay.stop(patience);
+}
+
 TEST_P(OutboxTest, EffectsAreOnce) {
   const auto once = [this](std::string id, Instant now) {
     bool first = false;
