@@ -9,6 +9,7 @@
 ./dev bench hostile [S [R]]  acknowledgement time of healthy devices, quiet and under attack; S seconds each, R rounds
 ./dev bench crl [N [R]]    a CRL of N entries, beside OpenSSL's objects; R rounds
 ./dev bench kafka [D [N [R]]]   the detector alone reading D devices' reports from Kafka, N a round, beside librdkafka and a bare loop
+./dev bench streams [D [N [R]]]   the same beside Kafka Streams too, whose violations must be ours (bench/kafka_streams)
 ./dev bench restore [D [R]]  how fast a detector that starts takes back the state of D devices; R starts
 ./dev bench distributed [N]  all roles separate over Kafka and PostgreSQL: sustained rate, breach sent to session cut, N times at a
                            tenth and at half of that rate
@@ -253,6 +254,13 @@ def kafka(devices=1_000_000, reports=2_000_000, rounds=3):
     kafka_detector.run(devices, reports, rounds)
 
 
+def streams(devices=200_000, reports=1_000_000, rounds=2):
+    build("bench_detector", "bench_kafka")
+    import streams_peer
+    print(f"machine: {machine()}")
+    streams_peer.run(devices, reports, rounds)
+
+
 def restore(devices=1_000_000, rounds=3):
     build("bench_detector", "bench_kafka")
     import kafka_detector
@@ -289,8 +297,9 @@ def rebalance(per_second=1000, seconds=20):
     separate_roles.rebalances(per_second, seconds)
 
 
-BENCHMARKS = {"kafka": kafka, "restore": restore, "distributed": distributed, "rebalance": rebalance, "hostile": hostile, "crl": crl,
-              "ocsp": ocsp, "latency": latency, "detect": detect, "gateway": gateway, "connect": connect, "idle": idle}
+BENCHMARKS = {"kafka": kafka, "streams": streams, "restore": restore, "distributed": distributed, "rebalance": rebalance,
+              "hostile": hostile, "crl": crl, "ocsp": ocsp, "latency": latency, "detect": detect, "gateway": gateway,
+              "connect": connect, "idle": idle}
 
 
 def main():

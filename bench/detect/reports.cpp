@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdlib>
 
 namespace fleetward::bench {
 
@@ -55,6 +56,47 @@ std::vector<std::string> make_reports(std::mt19937& random) {
         R"({{"header":{{"report_id":{},"version":"1.0"}},"metrics":{{"listening_tcp_ports":{{"ports":[{}],"total":5}},"listening_udp_ports":{{"ports":[{}],"total":3}},"network_stats":{{"bytes_in":{},"bytes_out":{},"packets_in":{},"packets_out":{}}},"tcp_connections":{{"established_connections":{{"connections":[{}],"total":10}}}}}},"custom_metrics":{{"cpu":[{{"number":{}.5}}],"memory":[{{"number":{}.25}}]}}}})",
         1700000000 + i, tcp, udp, below(1 << 20), below(1 << 20), below(1 << 12), below(1 << 12), connections,
         below(90), 1 + below(90)));
+  }
+  return out;
+}
+
+namespace {
+
+struct Change {
+  std::string_view what;
+  std::string_view becomes;
+};
+
+void apply(const Change& change, std::string& report) {
+  const std::size_t at = report.find(change.what);
+  if (at == std::string::npos) std::abort();
+  report.replace(at, change.what.size(), change.becomes);
+}
+
+}  // namespace
+
+std::vector<std::string> make_breaking_reports(std::mt19937& random) {
+  constexpr std::array changes = {
+      Change{R"("port":554)", R"("port":4711)"},
+      Change{R"("port":554)", R"("port":23)"},
+      Change{R"("port":5353)", R"("port":161)"},
+      Change{R"("total":5})", R"("total":20})"},
+      Change{R"("total":3})", R"("total":20})"},
+      Change{R"("total":10})", R"("total":200})"},
+      Change{R"("connections":[)", R"("connections":[{"local_port":1,"remote_addr":"203.0.113.7:443"},)"},
+      Change{R"("bytes_out":)", R"("bytes_out":900000000000)"},
+      Change{R"("bytes_in":)", R"("bytes_in":900000000000)"},
+      Change{R"("packets_out":)", R"("packets_out":900000000000)"},
+      Change{R"("packets_in":)", R"("packets_in":900000000000)"},
+      Change{R"("memory":[{"number":)", R"("memory":[{"number":-)"},
+      Change{R"("memory":[{"number":)", R"("memory":[{"number":100)"},
+  };
+  // Two in three are hot as well, so that three in a row are seen.
+  constexpr Change hot{R"("cpu":[{"number":)", R"("cpu":[{"number":9)"};
+  std::vector<std::string> out = make_reports(random);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    apply(changes[i % changes.size()], out[i]);
+    if (i % 3 != 0) apply(hot, out[i]);
   }
   return out;
 }

@@ -14,6 +14,8 @@ namespace fleetward::bench {
 std::string_view static_behaviors();  // JSON
 std::vector<fleet::CustomMetric> custom_metrics();
 std::vector<std::string> make_reports(std::mt19937& random);  // 4,096 different ones
+// The same, each changed so that it breaks some of the behaviors.
+std::vector<std::string> make_breaking_reports(std::mt19937& random);
 std::string device_name(std::size_t index);
 
 }  // namespace fleetward::bench

@@ -10,6 +10,7 @@ namespace fleetward::bench {
 namespace {
 
 constexpr std::size_t records_per_batch = 1'000;
+constexpr std::size_t well_behaved_devices = 512;  // for each that breaks the rules
 constexpr Millis retention = std::chrono::hours(24);
 
 bus::OutRecord rule_record(const std::string& key, std::string_view type, const json::Value& value) {
@@ -61,13 +62,15 @@ bus::OutRecord report_record(const std::string& device, std::int64_t received_ms
 Result<Stretches> put_reports(bus::Bus& bus, const Reports& reports) {
   std::mt19937 random(reports.seed);
   const std::vector<std::string> texts = make_reports(random);
+  const std::vector<std::string> breaking = make_breaking_reports(random);
   Writer writer(bus);
   std::vector<bus::OutRecord> batch;
   for (std::size_t i = 0; i < reports.count; ++i) {
     const std::size_t device = reports.one_each ? i % reports.devices : random() % reports.devices;
     bus::OutRecord& record =
         batch.emplace_back(report_record(device_name(device), now_ms(), static_cast<std::uint16_t>(i)));
-    record.value = texts[i % texts.size()];
+    const bool breaks = device % (well_behaved_devices + 1) == 0;
+    record.value = breaks ? breaking[i % breaking.size()] : texts[i % texts.size()];
     if (batch.size() == records_per_batch) writer.append(std::exchange(batch, {}));
   }
   if (!batch.empty()) writer.append(std::move(batch));

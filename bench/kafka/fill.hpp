@@ -14,6 +14,7 @@ struct Reports {
   bool one_each = false;  // one after the other, else of any device
   std::uint32_t seed = 0;
 };
+// A few devices break the rules, in one way after the other.
 Result<Stretches> put_reports(bus::Bus& bus, const Reports& reports);
 
 // A record of a device's report, without its value.
