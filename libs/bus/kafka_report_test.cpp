@@ -25,6 +25,14 @@ TEST(KafkaReport, TopicsThatAreAsTheyHaveToBe) {
   EXPECT_THAT(wrong_settings({"table", 1, TopicKind::table, Millis(0)}, good("compact")), ElementsAre());
 }
 
+TEST(KafkaReport, ATableWithARetentionIsCompactedSoon) {
+  const TopicSpec spec{"table", 1, TopicKind::table, Millis(1'000)};
+  KafkaTopicFacts facts = good("compact");
+  facts.settings["min.compaction.lag.ms"] = "999";
+  facts.settings["max.compaction.lag.ms"] = "5000";
+  EXPECT_THAT(wrong_settings(spec, facts), ElementsAre("min.compaction.lag.ms is 999 and should be at least 1000"));
+}
+
 TEST(KafkaReport, MoreThanIsNeededIsNotWrong) {
   KafkaTopicFacts facts = good("delete");
   facts.settings["retention.ms"] = "-1";

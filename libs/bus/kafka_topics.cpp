@@ -11,7 +11,10 @@ namespace {
 using NewTopic = Owned<rd_kafka_NewTopic_t, rd_kafka_NewTopic_destroy>;
 using Resource = Owned<rd_kafka_ConfigResource_t, rd_kafka_ConfigResource_destroy>;
 
-constexpr Millis table_keep{24 * 3'600'000};  // what is younger is not compacted: a relay may have to read it back
+// Of a table what is younger is not compacted: a relay may have to read it back. One with a retention keeps what was
+// replaced only for that, and not much longer, so that reading it whole stays short however often it is written.
+constexpr Millis table_keep{24 * 3'600'000};
+constexpr int compacted_within = 5;  // retentions
 
 const char* cleanup_of(const TopicSpec& spec) { return spec.kind == TopicKind::table ? "compact" : "delete"; }
 
@@ -48,8 +51,13 @@ std::map<std::string, std::string> settings_of(const TopicSpec& spec, std::int64
       {"max.message.bytes", std::to_string(record_bytes_max + 2 * record_overhead_max)},
       {"min.insync.replicas", replication >= 3 ? "2" : "1"},
   };
-  if (spec.kind == TopicKind::table) out["min.compaction.lag.ms"] = std::to_string(table_keep.count());
-  else out["retention.ms"] = std::to_string(spec.retention > Millis(0) ? spec.retention.count() : -1);
+  if (spec.kind == TopicKind::table) {
+    const bool is_kept_long = spec.retention <= Millis(0);
+    out["min.compaction.lag.ms"] = std::to_string((is_kept_long ? table_keep : spec.retention).count());
+    if (!is_kept_long) out["max.compaction.lag.ms"] = std::to_string((compacted_within * spec.retention).count());
+    return out;
+  }
+  out["retention.ms"] = std::to_string(spec.retention > Millis(0) ? spec.retention.count() : -1);
   return out;
 }
 

@@ -111,8 +111,7 @@ TEST(DeviceCheckpoint, OfTheVersionBeforeIsRead) {
   device.claimed_ms = 11;
   const std::string now = encode(device);
   Device same;
-  DeviceDecoder decoder(now);
-  ASSERT_TRUE(decoder.read_facts(same).ok());
+  ASSERT_TRUE(decode(now, same).ok());
   ASSERT_EQ(same.origins.size(), 1U);
   EXPECT_EQ(same.origins[0].offset, 9);
   EXPECT_EQ(same.claimed_ms, 11);
@@ -123,14 +122,12 @@ TEST(DeviceCheckpoint, OfTheVersionBeforeIsRead) {
   before.erase(behind, 1 + 16 + 8);
   before[0] = 1;
   Device old;
-  DeviceDecoder old_decoder(before);
-  ASSERT_TRUE(old_decoder.read_facts(old).ok());
+  ASSERT_TRUE(decode(before, old).ok());
   EXPECT_TRUE(old.origins.empty());
   EXPECT_EQ(old.claimed_ms, never);
   EXPECT_EQ(old.reports, device.reports);
   before[0] = 3;
-  DeviceDecoder newer(before);
-  const auto downgrade = newer.read_facts(old);
+  const auto downgrade = decode(before, old);
   ASSERT_FALSE(downgrade.ok());
   EXPECT_EQ(downgrade.error().code, ErrorCode::unsupported);
   EXPECT_THAT(downgrade.error().message,

@@ -1,5 +1,6 @@
 #include "detect/device_state.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "detect/codec.hpp"
@@ -56,7 +57,9 @@ void RingView::copy_from(const RingView& other, std::int64_t pane) {
 }
 
 std::string encode(const Device& d) {
+  constexpr std::size_t beside_state = 320;  // usually
   Writer w;
+  w.reserve(beside_state + d.state.size() * sizeof(std::uint64_t));
   w.u8(format_version);
   w.text(d.thing_id);
   w.i64(d.version);
@@ -91,12 +94,51 @@ std::string encode(const Device& d) {
   }
   w.u64(d.program->fingerprint);
   w.u32(static_cast<std::uint32_t>(d.state.size()));
-  for (const std::uint64_t word : d.state) w.u64(word);
+  w.words(d.state);
   return w.take();
 }
 
-Result<Facts> DeviceDecoder::read_facts(Device& d) {
-  Reader r(bytes_);
+namespace {
+
+// Passes over facts; false where there are too many groups.
+bool skip_facts(Reader& r) {
+  (void)r.text_view();  // type
+  (void)r.text_view();  // firmware
+  const std::size_t groups = r.u16();
+  if (groups > groups_max) return false;
+  for (std::size_t i = 0; i < groups; ++i) (void)r.text_view();
+  return true;
+}
+
+bool read_marks(Reader& r, Device& d) {
+  const std::size_t marks = r.u8();
+  if (marks > remembered_gateways) return false;
+  d.gateways.reserve(marks);
+  for (std::size_t i = 0; i < marks; ++i) {
+    GatewayMark& mark = d.gateways.emplace_back();
+    mark.gateway = r.u16();
+    mark.start_number = r.i64();
+    mark.sequence = r.i64();
+  }
+  return true;
+}
+
+bool read_origins(Reader& r, Device& d) {
+  const std::size_t origins = r.u8();
+  if (origins > remembered_origins) return false;
+  d.origins.reserve(origins);
+  for (std::size_t i = 0; i < origins; ++i) {
+    OriginMark& mark = d.origins.emplace_back();
+    mark.origin = r.u64();
+    mark.offset = r.i64();
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<FactsBytes> decode(std::string_view bytes, Device& d) {
+  Reader r(bytes);
   const std::uint8_t version = r.u8();
   if (version != format_version && version != without_origins)
     return Error(ErrorCode::unsupported, fmt::format("device checkpoint has version {}, this program knows {}: run the "
@@ -108,35 +150,20 @@ Result<Facts> DeviceDecoder::read_facts(Device& d) {
   d.deleted = (flags & 1) != 0;
   d.connected = (flags & 2) != 0;
   d.cloud_in_pane = (flags & 4) != 0;
-  Facts facts;
-  facts.registered = (flags & 8) != 0;
-  facts.thing_type = r.text();
-  facts.firmware = r.text();
-  const std::size_t groups = r.u16();
-  if (groups > groups_max) return broken();
-  for (std::size_t i = 0; i < groups; ++i) facts.groups.push_back(r.text());
+  FactsBytes facts{(flags & 8) != 0, r.rest()};
+  if (!skip_facts(r)) return broken();
+  facts.bytes.remove_suffix(r.rest().size());
   d.gateway = r.u16();
   d.gateway_start = r.i64();
   d.away_since_ms = r.i64();
   d.last_seen_ms = r.i64();
-  const std::size_t marks = r.u8();
-  if (marks > remembered_gateways) return broken();
-  for (std::size_t i = 0; i < marks; ++i) {
-    GatewayMark& mark = d.gateways.emplace_back();
-    mark.gateway = r.u16();
-    mark.start_number = r.i64();
-    mark.sequence = r.i64();
-  }
+  if (!read_marks(r, d)) return broken();
   d.next_report = r.u8() % remembered_reports;
   for (std::uint64_t& report : d.reports) report = r.u64();
-  const std::size_t origins = version == without_origins ? 0 : r.u8();
-  if (origins > remembered_origins) return broken();
-  for (std::size_t i = 0; i < origins; ++i) {
-    OriginMark& mark = d.origins.emplace_back();
-    mark.origin = r.u64();
-    mark.offset = r.i64();
+  if (version != without_origins) {
+    if (!read_origins(r, d)) return broken();
+    d.claimed_ms = r.i64();
   }
-  if (version != without_origins) d.claimed_ms = r.i64();
   const std::size_t alarms = r.u16();
   for (std::size_t i = 0; i < alarms && !r.failed(); ++i) {
     Alarm& alarm = d.alarms.emplace_back();
@@ -144,22 +171,33 @@ Result<Facts> DeviceDecoder::read_facts(Device& d) {
     alarm.offset = r.i64();
     alarm.start_ms = r.i64();
   }
-  fingerprint_ = r.u64();
-  const std::size_t words = r.u32();
-  for (std::size_t i = 0; i < words && !r.failed(); ++i) state_.push_back(r.u64());
+  const std::uint64_t fingerprint = r.u64();
+  r.words(r.u32(), d.state, 1);
+  d.state.push_back(fingerprint);
   if (!r.finished()) return broken();
   return facts;
 }
 
-Status DeviceDecoder::finish(Device& d) {
-  if (d.program->fingerprint != fingerprint_ || d.program->state_words != state_.size()) {
+Facts decode_facts(const FactsBytes& bytes) {
+  Reader r(bytes.bytes);
+  Facts facts;
+  facts.registered = bytes.registered;
+  facts.thing_type = r.text();
+  facts.firmware = r.text();
+  const std::size_t groups = r.u16();
+  for (std::size_t i = 0; i < groups; ++i) facts.groups.push_back(r.text());
+  return facts;
+}
+
+Status take_fingerprint(Device& d) {
+  const std::uint64_t fingerprint = d.state.back();
+  d.state.pop_back();
+  if (d.program->fingerprint != fingerprint || d.program->state_words != d.state.size()) {
     return Error(ErrorCode::corrupted, "device checkpoint is of other rules than the partition's");
   }
-  for (const Alarm& alarm : d.alarms) {
-    if (alarm.behavior >= d.program->behaviors.size()) return broken();
-  }
-  d.state = std::move(state_);
-  return {};
+  const bool fits = std::all_of(d.alarms.begin(), d.alarms.end(),
+                                [&](const Alarm& alarm) { return alarm.behavior < d.program->behaviors.size(); });
+  return fits ? Status() : Status(broken());
 }
 
 }  // namespace fleetward::detect

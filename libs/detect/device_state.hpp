@@ -120,18 +120,17 @@ class RingView {
 // that its facts give under the partition's manifest.
 std::string encode(const Device& device);
 
-// Reads all but program and state, which the caller's program lookup needs first; then checks that they fit.
-class DeviceDecoder {
- public:
-  explicit DeviceDecoder(std::string_view bytes) : bytes_(bytes) {}
-  // Facts and the like; the program is chosen by the caller before finish().
-  Result<Facts> read_facts(Device& device);
-  Status finish(Device& device);
-
- private:
-  std::string_view bytes_;
-  std::uint64_t fingerprint_ = 0;
-  std::vector<std::uint64_t> state_;
+// Facts as they stand in a checkpoint: the same bytes are the same facts. Views into it.
+struct FactsBytes {
+  bool registered = false;
+  std::string_view bytes;
 };
+
+// Reads all but name, facts and program. What program the state is of is not known yet: its fingerprint is put behind
+// the state's words, from where take_fingerprint() takes it.
+Result<FactsBytes> decode(std::string_view bytes, Device& device);
+Facts decode_facts(const FactsBytes& facts);  // of what decode() has found good
+// Whether the state is of the device's program, which has been set meanwhile.
+Status take_fingerprint(Device& device);
 
 }  // namespace fleetward::detect

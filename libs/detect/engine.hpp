@@ -69,10 +69,12 @@ class PartitionEngine {
   PartitionEngine(const PartitionEngine&) = delete;
   PartitionEngine& operator=(const PartitionEngine&) = delete;
 
-  // From a checkpoint, before the first record: the partition's own record, then each device.
-  // failed_precondition: what it names of rules and snapshots is not held (yet); nothing has been taken.
+  // From a checkpoint, before the first record: the devices in any order, a later state of one in the place of an
+  // earlier (none: it is forgotten), and then the partition's own record, which makes the engine whole.
+  // failed_precondition: what that names of rules and snapshots is not held (yet); it may be tried again. After any
+  // other error the engine is of no use.
+  Status restore_device(std::string_view key, std::optional<std::string_view> value);
   Status restore_partition(std::string_view record);
-  Status restore_device(std::string_view key, std::string_view value);
 
   // False for a mark of what is not held whole yet: wait for the rules or the snapshots, then apply.
   [[nodiscard]] bool can_apply(const InputRecord& record) const;
@@ -123,7 +125,12 @@ class PartitionEngine {
   void reset_for_thing(Device& device, std::string_view reason, Context& context);
   Outcome dispatch(const InputRecord& record, Context& context);
 
+  Status complete_devices();
+  Status complete(Device& device);
+  const std::shared_ptr<const Facts>& restored_facts(const FactsBytes& facts);
+
   Device* find(std::string_view name);
+  Device& add(std::string_view name);
   Device* find_or_add(std::string_view name);  // nullptr: devices_max
   void forget(Device& device);
   std::optional<std::uint16_t> gateway_index(const std::string& name);
@@ -167,6 +174,9 @@ class PartitionEngine {
   std::vector<Device*> dirty_;
   std::vector<std::string> forgotten_;
   std::map<Facts, std::weak_ptr<const Facts>> facts_;
+  // While devices are restored: facts by their bytes, and the largest state.
+  boost::unordered_flat_map<std::string, std::shared_ptr<const Facts>> restored_facts_;
+  std::size_t restored_words_ = 0;
   // Of the manifest in force: programs by the entries that apply, and what each kind of device runs.
   std::map<std::vector<std::size_t>, std::shared_ptr<const Program>> programs_;
   std::map<std::shared_ptr<const Facts>, std::shared_ptr<const Program>> program_of_;

@@ -71,15 +71,21 @@ Device* PartitionEngine::find(std::string_view name) {
 Device* PartitionEngine::find_or_add(std::string_view name) {
   if (Device* known = find(name)) return known;
   if (index_.size() >= devices_max) return nullptr;
+  Device& device = add(name);
+  device.facts = intern({});
+  device.program = program_for(device.facts);
+  device.state.assign(device.program->state_words, 0);
+  device.last_seen_ms = observed_ms();
+  return &device;
+}
+
+// A slot in which nothing but the name is set.
+Device& PartitionEngine::add(std::string_view name) {
   if (free_.empty()) free_.push_back(&devices_.emplace_back());
-  Device* device = free_.back();
+  Device& device = *free_.back();
   free_.pop_back();
-  device->name = name;
-  device->facts = intern({});
-  device->program = program_for(device->facts);
-  device->state.assign(device->program->state_words, 0);
-  device->last_seen_ms = observed_ms();
-  index_.emplace(device->name, device);
+  device.name = name;
+  index_.emplace(device.name, &device);
   return device;
 }
 
@@ -128,7 +134,7 @@ void PartitionEngine::move_to(Device& device, std::shared_ptr<const Program> pro
 std::size_t PartitionEngine::state_bytes() const {
   // Blocks are of the programs' sizes, so the largest is a fair guess without a walk over all devices. Slots stay when
   // a device is forgotten.
-  std::size_t words = 0;
+  std::size_t words = restored_words_;
   for (const auto& [entries, program] : programs_) words = std::max(words, program->state_words);
   return devices_.size() * sizeof(Device) + index_.size() * (words * 8 + 64);
 }
@@ -247,30 +253,60 @@ Status PartitionEngine::restore_partition(std::string_view record) {
     const auto cohort = cohorts_.find(s.cohort);
     if (cohort) cohorts_.apply(*cohort, snapshots_.find(s.cohort, s.number));
   }
+  return complete_devices();
+}
+
+Status PartitionEngine::restore_device(std::string_view key, std::optional<std::string_view> value) {
+  Device* slot = find(key);
+  if (!value) {
+    if (slot == nullptr) return {};
+    index_.erase(slot->name);
+    *slot = Device{};
+    free_.push_back(slot);
+    return {};
+  }
+  if (!fleet::is_valid_name(key)) return Error(ErrorCode::corrupted, "device checkpoint has no thing's name");
+  Device device;
+  const auto facts = decode(*value, device);
+  if (!facts) return facts.error();
+  if (slot == nullptr && index_.size() >= devices_max) {
+    return Error(ErrorCode::resource_exhausted, "more devices than a partition may have");
+  }
+  if (slot == nullptr) slot = &add(key);
+  device.facts = restored_facts(*facts);
+  device.name = std::move(slot->name);  // the index points into it: the text must not move
+  restored_words_ = std::max(restored_words_, device.state.size() - 1);
+  *slot = std::move(device);
   return {};
 }
 
-Status PartitionEngine::restore_device(std::string_view key, std::string_view value) {
-  if (!fleet::is_valid_name(key)) return Error(ErrorCode::corrupted, "device checkpoint has no thing's name");
-  DeviceDecoder decoder(value);
-  Device device;
-  auto facts = decoder.read_facts(device);
-  if (!facts) return facts.error();
-  const auto has_gateway = [&](std::size_t index) { return index < gateways_.size(); };
+const std::shared_ptr<const Facts>& PartitionEngine::restored_facts(const FactsBytes& facts) {
+  std::string key(facts.bytes);
+  key.push_back(facts.registered ? '1' : '0');
+  std::shared_ptr<const Facts>& known = restored_facts_[std::move(key)];
+  if (!known) known = intern(decode_facts(facts));
+  return known;
+}
+
+Status PartitionEngine::complete_devices() {
+  for (Device& device : devices_) {
+    if (device.name.empty()) continue;
+    if (const Status status = complete(device); !status) return status.error().with_context(device.name);
+  }
+  restored_facts_.clear();
+  restored_words_ = 0;
+  return {};
+}
+
+Status PartitionEngine::complete(Device& device) {
+  const auto is_known = [&](std::size_t gateway) { return gateway < gateways_.size(); };
   const bool is_seen = device.connected || device.cloud_in_pane;
-  if ((is_seen && !has_gateway(device.gateway)) ||
-      !std::all_of(device.gateways.begin(), device.gateways.end(),
-                   [&](const auto& g) { return has_gateway(g.gateway); })) {
+  if ((is_seen && !is_known(device.gateway)) || !std::all_of(device.gateways.begin(), device.gateways.end(),
+                                                             [&](const auto& g) { return is_known(g.gateway); })) {
     return Error(ErrorCode::corrupted, "device checkpoint names a gateway that the partition does not know");
   }
-  device.facts = intern(std::move(*facts));
   device.program = program_for(device.facts);
-  if (const Status status = decoder.finish(device); !status) return status;
-  Device* slot = find_or_add(key);
-  if (slot == nullptr) return Error(ErrorCode::resource_exhausted, "more devices than a partition may have");
-  device.name = std::move(slot->name);  // the index points into it: the text must not move
-  *slot = std::move(device);
-  return {};
+  return take_fingerprint(device);
 }
 
 }  // namespace fleetward::detect

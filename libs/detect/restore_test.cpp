@@ -166,13 +166,13 @@ void checkpoint(PartitionEngine& engine, Table& table) {
 
 std::unique_ptr<PartitionEngine> restored(const Table& table, const World& world) {
   auto engine = std::make_unique<PartitionEngine>(7, world.rules(), world.snapshots());
-  const Status own = engine->restore_partition(table.at(PartitionEngine::partition_key(7)));
-  EXPECT_TRUE(own.ok()) << own.error().message;
   for (auto at = table.rbegin(); at != table.rend(); ++at) {  // in another order than the devices came
     if (at->first.starts_with("partition/")) continue;
     const Status status = engine->restore_device(at->first, at->second);
     EXPECT_TRUE(status.ok()) << status.error().message;
   }
+  const Status own = engine->restore_partition(table.at(PartitionEngine::partition_key(7)));
+  EXPECT_TRUE(own.ok()) << own.error().message;
   return engine;
 }
 
@@ -249,7 +249,6 @@ TEST(RestoreErrors, AreToldAndTakeNothing) {
               ::testing::HasSubstr("version 2, this program knows 1: run the fleetward that"));
 
   PartitionEngine engine(7, world.rules(), world.snapshots());
-  ASSERT_TRUE(engine.restore_partition(own).ok());
   const std::string device = table.at("v1");
   for (std::size_t n = 0; n < device.size(); ++n) {
     EXPECT_FALSE(engine.restore_device("v1", std::string_view(device).substr(0, n)).ok()) << n;
@@ -260,9 +259,58 @@ TEST(RestoreErrors, AreToldAndTakeNothing) {
   constexpr std::size_t flags_at = 1 + 2 + 8;
   ASSERT_EQ(seen[flags_at], '\0');
   seen[flags_at] = '\4';
-  EXPECT_EQ(engine.restore_device("v1", seen).error().code, ErrorCode::corrupted);
   EXPECT_EQ(engine.device_count(), 0U);
-  EXPECT_TRUE(engine.restore_device("v1", device).ok());
+  EXPECT_TRUE(engine.restore_device("v1", seen).ok());
+  EXPECT_EQ(engine.restore_partition(own).error().code, ErrorCode::corrupted);
+}
+
+// As the table's log has them before it is compacted.
+TEST(RestoreDevices, TakesTheLastThatIsSaidOfEach) {
+  World world;
+  world.profile("p", R"([{"name":"ports","metric":"aws:listening-tcp-ports","criteria":
+      {"comparisonOperator":"in-port-set","value":{"ports":[22]}}}])");
+  for (const char* name : {"gone", "v1", "v2"}) world.tcp_ports(name, {22});
+  Table early;
+  checkpoint(world.engine(), early);
+  world.tcp_ports("v1", {23});
+  world.thing("v2", {"g"}, "id2");
+  Table late;
+  checkpoint(world.engine(), late);
+  const std::string own = late.at("partition/7");
+
+  PartitionEngine engine(7, world.rules(), world.snapshots());
+  for (const char* name : {"gone", "v1", "v2"}) ASSERT_TRUE(engine.restore_device(name, early.at(name)).ok());
+  const std::size_t bytes = engine.state_bytes();
+  EXPECT_GE(bytes, 3 * sizeof(Device));
+  ASSERT_TRUE(engine.restore_device("gone", std::nullopt).ok());
+  ASSERT_TRUE(engine.restore_device("never", std::nullopt).ok());
+  for (const char* name : {"v1", "v2"}) ASSERT_TRUE(engine.restore_device(name, late.at(name)).ok());
+  ASSERT_TRUE(engine.restore_partition(own).ok());
+  EXPECT_EQ(engine.device_count(), 2U);
+  EXPECT_TRUE(engine.take_changes().empty()) << "it is as it was saved";
+
+  const std::size_t from = world.log().size();
+  world.tcp_ports("v1", {22});
+  world.tcp_ports("v2", {23});
+  std::vector<fleet::ViolationEvent> out;
+  for (std::size_t i = from; i < world.log().size(); ++i) engine.apply(world.log()[i].view(), out);
+  ASSERT_EQ(out.size(), 2U);
+  EXPECT_EQ(text_of(out), text_of({world.out().end() - 2, world.out().end()}));
+}
+
+TEST(RestoreDevices, WaitForRulesThatComeLater) {
+  World world;
+  world.profile("p", R"([{"name":"ports","metric":"aws:listening-tcp-ports","criteria":
+      {"comparisonOperator":"in-port-set","value":{"ports":[22]}}}])");
+  world.tcp_ports("v1", {23});
+  Table table;
+  checkpoint(world.engine(), table);
+  Rules rules;
+  PartitionEngine engine(7, rules, world.snapshots());
+  ASSERT_TRUE(engine.restore_device("v1", table.at("v1")).ok());
+  EXPECT_EQ(engine.restore_partition(table.at("partition/7")).error().code, ErrorCode::failed_precondition);
+  rules = world.rules();
+  EXPECT_TRUE(engine.restore_partition(table.at("partition/7")).ok());
 }
 
 }  // namespace

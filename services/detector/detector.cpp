@@ -12,6 +12,7 @@
 #include "services/detector/owner.hpp"
 #include "services/detector/publisher.hpp"
 #include "services/detector/records.hpp"
+#include "services/detector/restore.hpp"
 #include "services/detector/shown.hpp"
 #include "services/detector/state_room.hpp"
 
@@ -19,8 +20,10 @@ namespace fleetward::detector {
 namespace {
 
 constexpr Millis retry_pause{500};
+constexpr Millis room_pause{3'000};     // before a state that did not fit is tried again
 constexpr Millis publish_limit{5'000};  // how long a checkpoint waits for violations; then it is put off
 constexpr Millis poll_wait_max{1'000};
+constexpr std::size_t restores_max = 4;  // at once: each waits now and then, and has its own buffers
 
 }  // namespace
 
@@ -42,6 +45,7 @@ struct Detector::State {
         gateways(b, sch, std::string(fleet::topic::gateways), std::string(fleet::header::version),
                  {[this](const bus::Record& record) { take_gateway(record); }, nullptr, nullptr, nullptr}),
         voice(b, sch, m),
+        source{b, sch, settings.group, rules, snapshots, [this](const OwnedPartition& p) { return goes_on(p); }},
         saved(sch),
         checkpoints_saved(
             m.counter("fleetward_detector_checkpoints_total", "Checkpoints of partitions that are durable")),
@@ -89,34 +93,57 @@ struct Detector::State {
     const auto now = scheduler.steady_now();
     std::vector<PartitionBytes> due;
     for (const auto& [number, p] : partitions) {
-      if (p->phase == OwnedPartition::Phase::restoring && now >= p->restore_at)
+      if (p->phase == OwnedPartition::Phase::restoring && !p->is_being_read && now >= p->restore_at)
         due.push_back({number, p->bytes_needed});
     }
     return due;
   }
 
-  // One at a time: who does not poll between two of them is silent for so long that the group gives them to others.
-  async::Task<void> restore_next() {
-    const std::size_t held = state_bytes(partitions);
-    const std::optional<std::int32_t> next = next_to_take(due_to_restore(), held, settings.state_bytes_max);
-    if (!next) co_return;
-    const std::shared_ptr<OwnedPartition> owned = partitions.at(*next);  // kept over the await
+  // Beside the polls: who is silent while it reads loses what it has to others.
+  void restore_due() {
+    while (restores_running < restores_max) {
+      const auto next = next_to_take(due_to_restore(), state_bytes(partitions), settings.state_bytes_max);
+      if (!next) return;
+      const std::shared_ptr<OwnedPartition>& owned = partitions.at(*next);
+      owned->is_being_read = true;
+      ++restores_running;
+      scope.spawn("restore", restore_one(owned));
+    }
+  }
+
+  [[nodiscard]] bool is_held(const std::shared_ptr<OwnedPartition>& owned) const {
+    const auto at = partitions.find(owned->partition);
+    return at != partitions.end() && at->second == owned;
+  }
+
+  [[nodiscard]] bool goes_on(const OwnedPartition& p) const {
+    const auto at = partitions.find(p.partition);
+    const bool is_given_up = at == partitions.end() || at->second.get() != &p;
+    return !scope.stopping() && !is_given_up && state_bytes(partitions) <= settings.state_bytes_max;
+  }
+
+  async::Task<void> restore_one(std::shared_ptr<OwnedPartition> owned) {
     OwnedPartition& p = *owned;
     const auto began = scheduler.steady_now();
-    p.restore_at = began + retry_pause;
-    Result<Restored> restored = co_await restore(bus, scheduler, settings.group, p.partition, p.start_offset, rules,
-                                                 snapshots, settings.state_bytes_max - held);
-    if (!restored) {
-      p.why_not_ready = restored.error().message;
-      p.restore_at = scheduler.steady_now() + retry_pause;
-      const ErrorCode code = restored.error().code;
+    Result<std::unique_ptr<detect::PartitionEngine>> engine = co_await restore(source, owned);
+    --restores_running;
+    p.bytes_read = 0;
+    p.is_being_read = false;
+    p.restore_at = scheduler.steady_now() + retry_pause;
+    wake();
+    if (!is_held(owned)) co_return;
+    if (!engine) {
+      p.why_not_ready = engine.error().message;
+      const ErrorCode code = engine.error().code;
       const bool retryable = is_retryable(code) || code == ErrorCode::failed_precondition;
-      if (!retryable) log::error("restore_failed", {{"partition", p.partition}, {"error", restored.error().message}});
+      if (!retryable) log::error("restore_failed", {{"partition", p.partition}, {"error", engine.error().message}});
       co_return;
     }
-    p.bytes_needed = restored->state_bytes;
-    if (!restored->engine) co_return;
-    p.engine = std::move(restored->engine);
+    if (!*engine) {  // others are being read, and have their place only when they are done
+      p.restore_at = scheduler.steady_now() + room_pause;
+      co_return;
+    }
+    p.engine = std::move(*engine);
     take_over(p);
     log::info("partition_owned", {{"partition", p.partition},
                                   {"offset", p.start_offset},
@@ -135,9 +162,7 @@ struct Detector::State {
     make_room_at = scheduler.steady_now() + retry_pause;
     const std::shared_ptr<OwnedPartition> owned = partitions.at(*next);
     co_await save_now();
-    const auto at = partitions.find(owned->partition);
-    const bool is_mine = at != partitions.end() && at->second == owned;
-    if (!is_mine || owned->saved_offset != owned->engine->next_offset()) co_return;  // another time
+    if (!is_held(owned) || owned->saved_offset != owned->engine->next_offset()) co_return;  // another time
     const std::size_t bytes = owned->engine->state_bytes();
     assign({owned->partition, owned->saved_offset});
     partitions.at(owned->partition)->bytes_needed = bytes;
@@ -180,8 +205,7 @@ struct Detector::State {
   }
   // Of a commit that was under way: the partition may have been given up, and come again, meanwhile.
   void lose(const std::shared_ptr<OwnedPartition>& owned, std::string_view why) {
-    const auto at = partitions.find(owned->partition);
-    if (at != partitions.end() && at->second == owned) lose(owned->partition, why);
+    if (is_held(owned)) lose(owned->partition, why);
   }
 
   // --- records
@@ -292,6 +316,9 @@ struct Detector::State {
       co_await scope.sleep(retry_pause);
       co_return;
     }
+    if (is_saving || restores_running > 0) {
+      co_await scope.sleep(Millis(0));  // they have a turn, also where each poll has records at once
+    }
     for (const std::int32_t p : polled->lost) lose(p, "lost");
     if (!polled->revoked.empty()) {
       co_await save_now();
@@ -303,7 +330,7 @@ struct Detector::State {
       if (p->phase == OwnedPartition::Phase::running) apply_queued(*p);
     }
     co_await make_room();
-    co_await restore_next();
+    restore_due();
     note_who_waits_for_room();
     if (leases.lapse(scheduler.now())) note_gateways_changed();
     for (auto& [number, p] : partitions) {
@@ -323,9 +350,10 @@ struct Detector::State {
     if (!is_saving) wait = std::min(wait, std::chrono::duration_cast<Millis>(checkpoint_at - now));
     // Due, and only the publisher is not idle yet: looked at again soon.
     wait = std::max(wait, Millis(publisher.is_idle() ? 1 : 5));
+    const bool may_restore = restores_running < restores_max;  // else the end of one wakes us
     for (const auto& [number, p] : partitions) {
-      if (p->phase == OwnedPartition::Phase::restoring && !p->waits_for_room)
-        wait = std::min(wait, until(p->restore_at));
+      const bool is_next = p->phase == OwnedPartition::Phase::restoring && !p->is_being_read && !p->waits_for_room;
+      if (is_next && may_restore) wait = std::min(wait, std::max(until(p->restore_at), Millis(1)));
       if (p->paused) wait = std::min(wait, Millis(100));  // rules may come, or room for violations
     }
     return wait;
@@ -365,7 +393,9 @@ struct Detector::State {
   bus::TableFollower gateways;
   GatewayLeases leases;
   OwnerVoice voice;
+  RestoreSource source;
   Partitions partitions;
+  std::size_t restores_running = 0;
   bool is_saving = false;
   async::Event saved;
   metrics::Counter& checkpoints_saved;

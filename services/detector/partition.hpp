@@ -25,7 +25,9 @@ struct OwnedPartition {
   std::string why_not_ready = "its state has not been read yet";
   std::chrono::nanoseconds restore_at{0};           // restoring: not tried before; steady
   bool waits_for_room = false;                      // restoring: left paused by state_bytes_max
-  std::size_t bytes_needed = 0;                     // restoring: by its state, roughly; 0: it is not known yet
+  std::size_t bytes_needed = 0;                     // restoring: by its state, at least; 0: it is not known yet
+  bool is_being_read = false;                       // restoring: its state
+  std::size_t bytes_read = 0;                       // of it so far
   std::unique_ptr<detect::PartitionEngine> engine;  // running only
   std::deque<bus::Record> queue;
   bool paused = false;
@@ -40,20 +42,6 @@ struct OwnedPartition {
 };
 
 using Partitions = std::map<std::int32_t, std::shared_ptr<OwnedPartition>>;
-
-struct Restored {
-  std::unique_ptr<detect::PartitionEngine> engine;  // none: its state does not fit into the room
-  std::size_t state_bytes = 0;                      // roughly; of one that does not fit at least so much
-};
-
-// Reads the sibling partition of detector-state whole and makes the engine as it was at the checkpoint, unless that
-// takes more than `room_bytes`: then no more of it is held.
-//
-// unavailable: the checkpoint and the committed offset do not agree (yet); failed_precondition: the rules are not here
-// yet; both are worth another try. corrupted: a person must look.
-async::Task<Result<Restored>> restore(bus::Bus& bus, async::Scheduler& scheduler, std::string group,
-                                      std::int32_t partition, std::int64_t start_offset, const detect::Rules& rules,
-                                      const detect::Snapshots& snapshots, std::size_t room_bytes);
 
 // Everything that a checkpoint of the partition holds, into `unit`: states, samples of cohorts, the offset. What was
 // taken from the engine stays here until the caller has seen the commit succeed, and says so. How many states there

@@ -39,26 +39,27 @@ std::string mebibytes(std::size_t bytes) {
 std::string why_paused(const Partitions& partitions, std::size_t state_bytes_max) {
   std::string numbers;
   std::size_t bytes = 0;
-  bool all_known = true;
   for (const auto& [number, p] : partitions) {
     if (!p->waits_for_room) continue;
     numbers += fmt::format("{}{}", numbers.empty() ? "" : ", ", number);
     bytes += p->bytes_needed;
-    all_known = all_known && p->bytes_needed > 0;
   }
   if (numbers.empty()) return {};
   return fmt::format(
-      "degraded: its devices are not watched in paused partitions ({}): their state ({}{}) does not fit beside the {} "
-      "that are held; raise detector.state_bytes_max ({}), or start another detector",
-      numbers, all_known ? "" : "more than ", mebibytes(bytes), mebibytes(state_bytes(partitions)),
-      mebibytes(state_bytes_max));
+      "degraded: its devices are not watched in paused partitions ({}): their state (at least {}) does not fit beside "
+      "the "
+      "{} that are held; raise detector.state_bytes_max ({}), or start another detector",
+      numbers, mebibytes(bytes), mebibytes(state_bytes(partitions)), mebibytes(state_bytes_max));
 }
 
 }  // namespace
 
 std::size_t state_bytes(const Partitions& partitions) {
   std::size_t bytes = 0;
-  for (const auto& [number, p] : partitions) bytes += p->engine ? p->engine->state_bytes() : 0;
+  for (const auto& [number, p] : partitions) {
+    if (p->engine) bytes += p->engine->state_bytes();
+    else if (p->is_being_read) bytes += std::max(p->bytes_read, p->bytes_needed);
+  }
   return bytes;
 }
 

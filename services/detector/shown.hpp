@@ -8,7 +8,7 @@
 
 namespace fleetward::detector {
 
-// Memory of their device states, roughly.
+// Memory of their device states, roughly; of those that are being read, what they will take at least.
 [[nodiscard]] std::size_t state_bytes(const Partitions& partitions);
 
 void show_partitions(const Partitions& partitions, metrics::Registry& metrics);

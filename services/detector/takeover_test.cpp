@@ -8,9 +8,9 @@
 namespace fleetward::detector {
 namespace {
 
-constexpr std::int32_t partitions = 4;
+constexpr std::int32_t partitions = 6;  // more than are read at once
 constexpr Millis session{10'000};
-constexpr Millis read_takes{4'000};  // of one partition's state; that of all of them takes longer than the session
+constexpr Millis read_takes{15'000};  // of a partition's state: longer than the session
 
 // Each partition of detector-state takes its time.
 class SlowReader final : public bus::Reader {
@@ -85,8 +85,8 @@ void make_topics(bus::Bus& bus) {
   bus.append(std::move(states), [](const auto& done) { ASSERT_TRUE(done.ok()); });
 }
 
-// The group hears of a detector between two partitions whose state it reads: who comes meanwhile is not given them as
-// those of a dead one.
+// The group hears of a detector while it reads its partitions' state: who comes meanwhile is not given them as those of
+// a dead one.
 TEST(Takeover, MayTakeLongerThanASession) {
   async::VirtualScheduler loop(instant_from_ms(1'700'000'100'000));
   metrics::Registry metrics;
@@ -109,6 +109,8 @@ TEST(Takeover, MayTakeLongerThanASession) {
   loop.run_for(Millis(1));
 
   EXPECT_TRUE(given.empty());
+  loop.run_for(3 * read_takes);
+  EXPECT_TRUE(detector.ready().ok());
   detector.stop(Millis(0));  // it ends as its time goes on
   loop.run_for(3 * session);
 }

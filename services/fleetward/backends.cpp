@@ -58,13 +58,24 @@ Result<std::unique_ptr<store::Store>> open_postgres(const Settings& settings, me
 
 }  // namespace
 
+namespace {
+
+// All of it is read at each takeover, and checkpoints replace each other all the time.
+constexpr Millis replaced_state_kept{60'000};
+
+Millis retention_of(const fleet::TopicInfo& info) {
+  return info.name == fleet::topic::detector_state ? replaced_state_kept : Millis(info.retention_days * ms_per_day);
+}
+
+}  // namespace
+
 std::vector<bus::TopicSpec> topic_specs(std::int64_t partitions) {
   std::vector<bus::TopicSpec> specs;
   for (const fleet::TopicInfo& info : fleet::all_topics) {
     specs.push_back({.name = std::string(info.name),
                      .partitions = info.per_device ? static_cast<std::int32_t>(partitions) : 1,
                      .kind = info.is_table ? bus::TopicKind::table : bus::TopicKind::log,
-                     .retention = Millis(info.retention_days * ms_per_day)});
+                     .retention = retention_of(info)});
   }
   return specs;
 }
