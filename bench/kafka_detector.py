@@ -3,6 +3,7 @@
 One broker, the topics of an installation, no other role (bench/kafka/detector.cpp). Reports are on the topic before anybody reads them.
 """
 import contextlib
+import datetime
 import json
 import pathlib
 import re
@@ -64,9 +65,11 @@ class Detector:
             self.process.wait()
 
     def restored(self):
-        """(devices, seconds) of taking the state of all partitions back, one after the other."""
-        told = re.findall(r"partition_owned.*?devices\W+(\d+).*?restore_ms\W+(\d+)", self.log_path.read_text())
-        return sum(int(devices) for devices, _ in told), sum(int(ms) for _, ms in told) / 1000
+        """(devices, seconds) of taking the state of all partitions back, several at once."""
+        told = re.findall(r"(\S+)Z.*partition_owned.*?devices\W+(\d+).*?restore_ms\W+(\d+)", self.log_path.read_text())
+        ends = [datetime.datetime.fromisoformat(at) for at, _, _ in told]
+        starts = [end - datetime.timedelta(milliseconds=int(ms)) for end, (_, _, ms) in zip(ends, told)]
+        return sum(int(devices) for _, devices, _ in told), (max(ends) - min(starts)).total_seconds()
 
     def read_on(self, until):
         """Applies reports until there are so many. What it said of itself then, and when it had stopped; seconds."""
