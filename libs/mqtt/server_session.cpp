@@ -214,8 +214,8 @@ void ServerSession::refuse(std::uint8_t reason_code, UserProperties user_propert
 
 void ServerSession::disconnect(std::uint8_t reason_code, std::string_view words) {
   if (state_ == State::ended) return;
-  if (state_ != State::connected) return refuse(reason_code);
-  if (version_ == Version::v5) {
+  if (state_ == State::deciding) return refuse(reason_code);
+  if (state_ == State::connected && version_ == Version::v5) {
     const std::uint8_t code = for_disconnect(reason_code);
     std::string packet = encode_disconnect(version_, code, wants_reasons_ ? words : std::string_view());
     // Words that make it too large for the client are left out (section 3.14.2.2.3).

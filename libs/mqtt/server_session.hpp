@@ -88,7 +88,8 @@ class ServerSession {
   void acknowledge(std::uint16_t packet_id, std::uint8_t reason_code = reason::success, std::string_view words = {});
   // QoS as subscribed; false when the client has no such subscription, or too much waits for it already.
   bool publish(std::string_view topic, std::string_view payload);
-  // DISCONNECT in 5 (section 3.14; CONNACK when it was not connected yet), a bare close in 3.1.1.
+  // DISCONNECT in 5 (section 3.14; CONNACK when it was not connected yet), a bare close in 3.1.1 and before a CONNECT,
+  // which alone says in what version an answer would be read.
   void disconnect(std::uint8_t reason_code, std::string_view words = {});
 
   [[nodiscard]] std::string take_output() { return std::exchange(output_, {}); }

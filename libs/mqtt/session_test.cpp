@@ -121,6 +121,14 @@ TEST_P(SessionTest, ALiveSessionIsCutWithItsReason) {
   if (GetParam() == Version::v5) EXPECT_EQ(static_cast<std::uint8_t>(out[2]), reason::administrative_action);
 }
 
+TEST_P(SessionTest, WhoHasSaidNothingYetIsToldNothing) {
+  session_.disconnect(reason::server_shutting_down);
+  EXPECT_TRUE(session_.ended());
+  feed(encode_connect({GetParam(), "dev1", 10, true}));
+  EXPECT_EQ(session_.take_output(), "") << "an answer in another version than the client's";
+  EXPECT_TRUE(recorder_.client_ids.empty());
+}
+
 TEST_P(SessionTest, WordsTooLargeForTheClientAreLeftOut) {
   if (GetParam() == Version::v311) {
     connect();
