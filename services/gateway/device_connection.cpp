@@ -26,9 +26,11 @@ std::string_view limit_of(std::uint8_t reason_code) {
 
 }  // namespace
 
-DeviceConnection::DeviceConnection(std::shared_ptr<Gateway::State> gateway, std::shared_ptr<net::Connection> connection)
+DeviceConnection::DeviceConnection(std::shared_ptr<Gateway::State> gateway, std::shared_ptr<net::Connection> connection,
+                                   std::uint64_t number)
     : gateway_(std::move(gateway)),
       connection_(std::move(connection)),
+      number_(number),
       session_(*this, gateway_->config.session, gateway_->scheduler.steady_now()) {}
 
 void DeviceConnection::start() {
@@ -153,7 +155,7 @@ void DeviceConnection::on_closed(const Error& why) {
   gateway_->scheduler.cancel(timer_);
   gateway_->scheduler.cancel(pause_timer_);
   const auto self = shared_from_this();
-  gateway_->connections.erase(self);
+  gateway_->connections.erase(number_);
   if (std::exchange(is_session_, false)) {
     gateway_->sessions.erase(thing_);
     gateway_->counters.sessions.set(static_cast<double>(gateway_->sessions.size()));

@@ -11,7 +11,9 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
                                public Reporter,
                                public std::enable_shared_from_this<DeviceConnection> {
  public:
-  DeviceConnection(std::shared_ptr<Gateway::State> gateway, std::shared_ptr<net::Connection> connection);
+  // `number`: under which the gateway has it among its connections.
+  DeviceConnection(std::shared_ptr<Gateway::State> gateway, std::shared_ptr<net::Connection> connection,
+                   std::uint64_t number);
 
   void start();
   // DISCONNECT with the reason (a bare close in 3.1.1), then the end.
@@ -64,6 +66,7 @@ class DeviceConnection final : public mqtt::ServerSession::Handler,
 
   std::shared_ptr<Gateway::State> gateway_;
   std::shared_ptr<net::Connection> connection_;
+  const std::uint64_t number_;
   mqtt::ServerSession session_;
   std::string fingerprint_;
   std::string thing_;

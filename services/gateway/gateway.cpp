@@ -221,8 +221,9 @@ void Gateway::State::take(std::shared_ptr<net::Connection> connection) {
     return connection->abort();
   }
   counters.handshakes.set(static_cast<double>(guard.handshakes()));
-  auto device = std::make_shared<DeviceConnection>(shared_from_this(), std::move(connection));
-  connections.insert(device);
+  const std::uint64_t number = ++last_connection;
+  auto device = std::make_shared<DeviceConnection>(shared_from_this(), std::move(connection), number);
+  connections.emplace(number, device);
   device->start();
 }
 
@@ -308,17 +309,17 @@ void Gateway::State::keep_snapshot() {
 
 void Gateway::State::relieve() {
   if (stopping || overloaded() || is_throttled() || !std::exchange(reading_paused, false)) return;
-  for (const auto& connection : connections) connection->resume_reading();
+  for (const auto& [number, connection] : connections) connection->resume_reading();
 }
 
 void Gateway::State::say_goodbye() {
-  const auto all = connections;  // closing changes the set
-  for (const auto& connection : all) connection->disconnect(mqtt::reason::server_shutting_down, {});
+  const auto all = connections;  // closing changes them
+  for (const auto& [number, connection] : all) connection->disconnect(mqtt::reason::server_shutting_down, {});
 }
 
 void Gateway::State::last_words() {
   const auto all = connections;
-  for (const auto& connection : all) connection->abort();
+  for (const auto& [number, connection] : all) connection->abort();
   flush_events();
   if (listener) {
     cloud.emit_due(scheduler.now(), Millis(0), [this](const auto&... delta) { append_cloud_metrics(delta...); });
@@ -354,7 +355,7 @@ void Gateway::stop(Millis limit) {
   async::run_on(state.scheduler, [&state] {
     state.stopping = true;
     if (state.listener) state.listener->close();
-    for (const auto& connection : state.connections) connection->pause_reading();
+    for (const auto& [number, connection] : state.connections) connection->pause_reading();
   });
   wait_until(limit / 3, [&state] { return state.appender->is_idle(); });
   async::run_on(state.scheduler, [&state] { state.say_goodbye(); });

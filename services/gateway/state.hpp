@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 
 #include "access/tables.hpp"
 #include "bus/table_follower.hpp"
@@ -128,7 +127,8 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   bool trust_changed = false;                // authorities have changed since `tls` was made
   std::shared_ptr<const net::TlsContext> tls;
   std::unique_ptr<net::Listener> listener;
-  std::set<std::shared_ptr<DeviceConnection>> connections;
+  std::map<std::uint64_t, std::shared_ptr<DeviceConnection>> connections;  // in the order in which they came
+  std::uint64_t last_connection = 0;
   std::map<std::string, std::shared_ptr<DeviceConnection>> sessions;  // by thing
   std::map<std::string, Instant> last_refusal_said;                   // by thing: a storm is told once in a while
   std::int64_t events = 0;
