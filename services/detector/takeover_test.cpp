@@ -31,9 +31,30 @@ class SlowReader final : public bus::Reader {
   async::Event pause_;
 };
 
-class SlowBus final : public bus::Bus {
+// Has more at once, whenever it is asked, until all of them together have given so many batches.
+class EagerReader final : public bus::Reader {
  public:
-  explicit SlowBus(bus::Bus& bus) : bus_(bus) {}
+  static constexpr std::size_t batches_max = 1'000;
+
+  explicit EagerReader(std::size_t& batches) : batches_(batches) {}
+  async::Task<Result<std::vector<bus::Record>>> poll(std::size_t /*records_max*/, Millis /*wait*/) override {
+    ++batches_;
+    co_return std::vector<bus::Record>();
+  }
+  void wake() override {}
+  [[nodiscard]] bool caught_up() const override { return batches_ >= batches_max; }
+  [[nodiscard]] std::vector<bus::Position> positions() const override { return {}; }
+
+ private:
+  std::size_t& batches_;
+};
+
+// Whose readers of detector-state are others.
+class StateBus final : public bus::Bus {
+ public:
+  using Wrap = std::function<std::unique_ptr<bus::Reader>(std::unique_ptr<bus::Reader>)>;
+
+  StateBus(bus::Bus& bus, Wrap wrap) : bus_(bus), wrap_(std::move(wrap)) {}
   Status ensure_topics(const std::vector<bus::TopicSpec>& topics) override { return bus_.ensure_topics(topics); }
   [[nodiscard]] std::int32_t partition_count(std::string_view topic) const override {
     return bus_.partition_count(topic);
@@ -46,10 +67,10 @@ class SlowBus final : public bus::Bus {
   }
   Result<std::unique_ptr<bus::Reader>> read(async::Scheduler& scheduler, std::string topic,
                                             std::vector<bus::Position> start) override {
-    const bool is_slow = topic == fleet::topic::detector_state;
+    const bool is_state = topic == fleet::topic::detector_state;
     auto reader = bus_.read(scheduler, std::move(topic), std::move(start));
-    if (!reader || !is_slow) return reader;
-    return std::unique_ptr<bus::Reader>(std::make_unique<SlowReader>(std::move(*reader), scheduler));
+    if (!reader || !is_state) return reader;
+    return wrap_(std::move(*reader));
   }
   async::Task<Result<std::vector<bus::PartitionRange>>> ranges(async::Scheduler& scheduler,
                                                                std::string topic) override {
@@ -62,7 +83,17 @@ class SlowBus final : public bus::Bus {
 
  private:
   bus::Bus& bus_;
+  Wrap wrap_;
 };
+
+// Something else that the detector's thread has to do.
+async::Task<void> take_turns(async::Scheduler& scheduler, const std::size_t& batches, std::size_t& turns) {
+  async::Event turn(scheduler);
+  while (batches < EagerReader::batches_max) {
+    co_await turn.wait(Millis(0));
+    ++turns;
+  }
+}
 
 // Another member of the group: what it is given by its first poll.
 async::Task<void> poll_once(bus::Consumer& consumer, std::vector<bus::Position>& given) {
@@ -92,7 +123,9 @@ TEST(Takeover, MayTakeLongerThanASession) {
   metrics::Registry metrics;
   crypto::SystemRandom random;
   const auto memory = bus::make_local_bus(bus::make_memory_storage(), loop, loop, metrics);
-  SlowBus bus(*memory);
+  StateBus bus(*memory, [&loop](std::unique_ptr<bus::Reader> reader) {
+    return std::make_unique<SlowReader>(std::move(reader), loop);
+  });
   make_topics(bus);
   DetectorSettings settings;
   settings.session_timeout = session;
@@ -112,6 +145,29 @@ TEST(Takeover, MayTakeLongerThanASession) {
   loop.run_for(3 * read_takes);
   EXPECT_TRUE(detector.ready().ok());
   detector.stop(Millis(0));  // it ends as its time goes on
+  loop.run_for(3 * session);
+}
+
+TEST(Takeover, LeavesTurnsToOthersWhileThereIsAlwaysMoreToRead) {
+  async::VirtualScheduler loop(instant_from_ms(1'700'000'100'000));
+  metrics::Registry metrics;
+  crypto::SystemRandom random;
+  const auto memory = bus::make_local_bus(bus::make_memory_storage(), loop, loop, metrics);
+  std::size_t batches = 0;
+  std::size_t turns = 0;
+  StateBus bus(*memory,
+               [&batches](std::unique_ptr<bus::Reader> /*reader*/) { return std::make_unique<EagerReader>(batches); });
+  make_topics(bus);
+  Detector detector({}, bus, loop, metrics, random);
+  ASSERT_TRUE(detector.start().ok());
+  async::Scope scope(loop, "others");
+  scope.spawn("turns", take_turns(loop, batches, turns));
+  loop.run_for(session);
+
+  EXPECT_TRUE(detector.ready().ok());
+  EXPECT_GE(batches, EagerReader::batches_max);
+  EXPECT_GE(turns, batches / 8) << "a handful of partitions are read between two turns, a batch each";
+  detector.stop(Millis(0));
   loop.run_for(3 * session);
 }
 
