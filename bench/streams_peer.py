@@ -37,7 +37,7 @@ def class_path():
 def values(broker, topic):
     """Of all committed records on the topic, read until nothing has come for a while; JSON."""
     read = broker.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", broker.bootstrap, "--topic", topic,
-                       "--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "15000", timeout=300)
+                       "--from-beginning", "--isolation-level", "read_committed", "--timeout-ms", "20000", timeout=300)
     return [json.loads(line) for line in read.stdout.splitlines() if line.startswith("{")]
 
 
