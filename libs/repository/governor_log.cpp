@@ -24,26 +24,15 @@ Result<respond::GroupUse> use_of(store::Transaction& tx, const std::string& grou
   respond::GroupUse use{group, 0, 0, 0};
   const auto size = size_of(tx, group);
   if (!size) return size.error();
-  const auto acted = [&](Millis window) {
-    return count_of(
-        tx.query("SELECT count(DISTINCT thing) FROM governor_acted WHERE group_name=$1 AND thing<>$2 AND at_ms > $3",
-                 {group, thing, to_ms(now - window)}));
-  };
-  const auto hour = acted(respond::hour_window);
-  if (!hour) return hour.error();
-  const auto day = acted(respond::day_window);
-  if (!day) return day.error();
+  const auto acted = tx.query(
+      "SELECT count(DISTINCT thing), count(DISTINCT CASE WHEN at_ms > $4 THEN thing END) FROM governor_acted WHERE "
+      "group_name=$1 AND thing<>$2 AND at_ms > $3",
+      {group, thing, to_ms(now - respond::day_window), to_ms(now - respond::hour_window)});
+  if (!acted) return acted.error();
   use.size = *size;
-  use.acted_hour = *hour;
-  use.acted_day = *day;
+  use.acted_day = acted->at(0).integer(0);
+  use.acted_hour = acted->at(0).integer(1);
   return use;
-}
-
-Result<bool> holds_back(store::Transaction& tx, fleet::GovernorKind kind, const std::string& subject) {
-  const auto rows = tx.query("SELECT 1 FROM governor_conditions WHERE kind=$1 AND subject=$2",
-                             {std::string(to_string(kind)), subject});
-  if (!rows) return rows.error();
-  return !rows->empty();
 }
 
 Status tell(store::Transaction& tx, fleet::GovernorEvent event) {

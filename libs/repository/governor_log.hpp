@@ -12,7 +12,6 @@ Result<std::int64_t> count_of(const Result<store::Rows>& rows);
 Result<respond::GroupUse> use_of(store::Transaction& tx, const std::string& group, const std::string& thing,
                                  Instant now);
 
-Result<bool> holds_back(store::Transaction& tx, fleet::GovernorKind kind, const std::string& subject);
 // Log and topic have it once for as long as it lasts.
 Status raise(store::Transaction& tx, const fleet::GovernorCondition& condition);
 // False: there was none.

@@ -85,8 +85,6 @@ Result<std::vector<GovernorCondition>> governor_conditions(store::Transaction& t
   return out;
 }
 
-Result<bool> stop_switch_is_on(store::Transaction& tx) { return detail::holds_back(tx, GovernorKind::stop_switch, ""); }
-
 Status set_stop_switch(store::Transaction& tx, bool on, const std::string& actor, const std::string& why, Instant now) {
   if (on) return detail::raise(tx, {GovernorKind::stop_switch, "", actor, why, now});
   const auto ended = detail::end(tx, GovernorKind::stop_switch, "", actor, why, now);

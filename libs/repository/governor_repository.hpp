@@ -23,9 +23,7 @@ constexpr Millis governor_log_kept = std::chrono::hours(24 * 400);
 // What holds automatic action back now, by kind and subject.
 Result<std::vector<fleet::GovernorCondition>> governor_conditions(store::Transaction& tx);
 
-// The stored switch; a stop file is another condition.
-Result<bool> stop_switch_is_on(store::Transaction& tx);
-// Again is no error, and records nothing.
+// The stored switch; a stop file is another condition. Again is no error, and records nothing.
 Status set_stop_switch(store::Transaction& tx, bool on, const std::string& actor, const std::string& why, Instant now);
 // What a responder sees of its stop file: `words` are those in it, none when it is not there. The condition's subject
 // is INSTANCE:PATH.

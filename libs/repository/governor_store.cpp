@@ -15,11 +15,9 @@ std::vector<std::string> groups_or_own(const std::vector<std::string>& groups) {
   return groups.empty() ? std::vector<std::string>{std::string(ungrouped)} : groups;
 }
 
-Result<respond::Canary> canary_of(store::Transaction& tx, const std::string& rule) {
-  const auto rows = tx.query("SELECT state FROM governor_canaries WHERE rule=$1", {rule});
-  if (!rows) return rows.error();
-  if (rows->empty()) return respond::Canary::none_yet;
-  const std::string& state = rows->at(0).text(0);
+respond::Canary canary_of(const store::Row& row, std::size_t column) {
+  if (row.is_null(column)) return respond::Canary::none_yet;
+  const std::string& state = row.text(column);
   return state == "proven"   ? respond::Canary::proven
          : state == "failed" ? respond::Canary::failed
                              : respond::Canary::waiting;
@@ -37,20 +35,20 @@ Result<respond::Question> question_for(store::Transaction& tx, const Policy& pol
     if (!use) return use.error();
     q.groups.push_back(std::move(*use));
   }
-  const auto hits = count_of(tx.query("SELECT count(*) FROM governor_hits WHERE behavior=$1 AND at_ms > $2",
-                                      {action.rule, to_ms(now - respond::brake_window)}));
-  if (!hits) return hits.error();
-  const auto braked = holds_back(tx, GovernorKind::brake, action.rule);
-  if (!braked) return braked.error();
-  const auto canary = canary_of(tx, canary_rule(action));
-  if (!canary) return canary.error();
-  const auto stop = stop_switch_is_on(tx);
-  if (!stop) return stop.error();
+  // In one question: each way to the server and back is time until the cut.
+  const auto rows = tx.query(
+      "SELECT (SELECT count(*) FROM governor_hits WHERE behavior=$1 AND at_ms > $2), (SELECT count(*) FROM "
+      "governor_conditions WHERE kind=$3 AND subject=$1), (SELECT count(*) FROM governor_conditions WHERE kind=$4 AND "
+      "subject=$5), (SELECT state FROM governor_canaries WHERE rule=$6)",
+      {action.rule, to_ms(now - respond::brake_window), std::string(to_string(GovernorKind::brake)),
+       std::string(to_string(GovernorKind::stop_switch)), "", canary_rule(action)});
+  if (!rows) return rows.error();
+  const store::Row& row = rows->at(0);
   q.behavior = action.rule;
-  q.behavior_things = *hits;
-  q.brake_on = *braked;
-  q.canary = *canary;
-  q.stop_switch = *stop || policy.stopped;
+  q.behavior_things = row.integer(0);
+  q.brake_on = row.integer(1) > 0;
+  q.canary = canary_of(row, 3);
+  q.stop_switch = row.integer(2) > 0 || policy.stopped;
   q.protected_thing = respond::is_protected(policy.playbook, action.thing, action.groups);
   return q;
 }
