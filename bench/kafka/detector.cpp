@@ -27,8 +27,10 @@ double cpu_seconds() {
 void tell(std::string_view event, metrics::Registry& metrics) {
   const double applied = metrics.gauge("fleetward_detector_records", "", {{"outcome", "report_applied"}}).value();
   const auto checkpoints = metrics.counter("fleetward_detector_checkpoints_total", "").value();
-  std::cout << fmt::format(R"({{"event":"{}","applied":{:.0f},"checkpoints":{},"cpuSeconds":{:.3f}}})", event, applied,
-                           checkpoints, cpu_seconds())
+  const double state = metrics.gauge("fleetward_detector_state_bytes", "").value();
+  std::cout << fmt::format(
+                   R"({{"event":"{}","applied":{:.0f},"checkpoints":{},"cpuSeconds":{:.3f},"stateBytes":{:.0f}}})",
+                   event, applied, checkpoints, cpu_seconds(), state)
             << std::endl;
 }
 
