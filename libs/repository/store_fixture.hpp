@@ -7,9 +7,9 @@
 
 #include <filesystem>
 
+#include "repository/fresh_store.hpp"
 #include "repository/migrations.hpp"
 #include "store/run_and_wait.hpp"
-#include "stores/fresh_store.hpp"
 
 namespace fleetward::repository {
 

@@ -1,6 +1,6 @@
+#include "repository/fresh_store.hpp"
 #include "repository/migrations.hpp"
 #include "store/postgres_for_tests.hpp"
-#include "stores/fresh_store.hpp"
 
 namespace fleetward::repository {
 namespace {

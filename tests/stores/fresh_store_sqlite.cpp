@@ -1,5 +1,5 @@
+#include "repository/fresh_store.hpp"
 #include "store/sqlite_store.hpp"
-#include "stores/fresh_store.hpp"
 
 namespace fleetward::repository {
 

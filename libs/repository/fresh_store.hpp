@@ -1,5 +1,5 @@
-// Stores for the fixtures of tests. Which backend they are of is decided by the library that a program links:
-// fw_fresh_store_sqlite (a file in `folder`) or fw_fresh_store_postgres (a database of the test's own).
+// Stores for the fixtures of tests (tests/stores). Which backend they are of is decided by the library that a program
+// links: fw_fresh_store_sqlite (a file in `folder`) or fw_fresh_store_postgres (a database of the test's own).
 #pragma once
 
 #include <memory>
