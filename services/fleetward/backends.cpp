@@ -56,10 +56,6 @@ Result<std::unique_ptr<store::Store>> open_postgres(const Settings& settings, me
   return opened;
 }
 
-}  // namespace
-
-namespace {
-
 // All of it is read at each takeover, and checkpoints replace each other all the time.
 constexpr Millis replaced_state_kept{60'000};
 
