@@ -119,10 +119,18 @@ class BusTest : public ::testing::TestWithParam<Backend> {
       all.lost.insert(all.lost.end(), some->lost.begin(), some->lost.end());
       all.records.insert(all.records.end(), some->records.begin(), some->records.end());
     }
-    EXPECT_TRUE(done(all)) << fmt::format(
-        "what was waited for did not come, but {} assigned, {} revoked, {} lost, {} records", all.assigned.size(),
-        all.revoked.size(), all.lost.size(), all.records.size());
+    EXPECT_TRUE(done(all)) << "what was waited for did not come, but " << text_of(all);
     return all;
+  }
+
+  // Partition and offset of each, so that it is seen what is missing.
+  static std::string text_of(const bus::PollResult& all) {
+    std::string assigned;
+    for (const bus::Position& p : all.assigned) assigned += fmt::format(" {}@{}", p.partition, p.offset);
+    std::string records;
+    for (const bus::Record& r : all.records) records += fmt::format(" {}@{}", r.partition, r.offset);
+    return fmt::format("assigned:{}; {} revoked, {} lost; {} records:{}", assigned, all.revoked.size(), all.lost.size(),
+                       all.records.size(), records);
   }
 
   // Up to so many, as soon as there are some.
