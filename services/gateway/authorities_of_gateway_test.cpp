@@ -201,9 +201,7 @@ TEST_P(AuthoritiesOfGatewayTest, TheSnapshotKnowsThem) {
   const Identity a = device(*acme_, "a", "cam-a"), b = device(*namesake_, "b", "cam-b");
   start();
   ASSERT_EQ(client(a)->connect("cam-a"), 0);
-  gateway_->stop(Millis(6000));
-  gateway_.reset();
-  bus_.read_fails = true;
+  stop_unheard();
   start();
   EXPECT_EQ(client(a)->connect("cam-a"), 0);
   EXPECT_TRUE(is_refused(b, "cam-b"));

@@ -317,13 +317,25 @@ void Gateway::State::say_goodbye() {
   for (const auto& [number, connection] : all) connection->disconnect(mqtt::reason::server_shutting_down, {});
 }
 
+// Who has said goodbye is not waited for by any proof, so it must not come back by what it knew: what the bus says then
+// is what it goes by. While the bus takes nothing the goodbye would not be heard: we are waited for, and may use what
+// we knew.
+bool Gateway::State::give_up_snapshot() {
+  if (appender->is_failing()) return false;
+  const Status gone = snapshot ? snapshot->discard() : Status();
+  if (gone) return true;
+  counters.snapshot_failures.add();
+  log::error("snapshot_failed", {{"error", gone.error().message}});
+  return false;
+}
+
 void Gateway::State::last_words() {
   const auto all = connections;
   for (const auto& [number, connection] : all) connection->abort();
   flush_events();
   if (listener) {
     cloud.emit_due(scheduler.now(), Millis(0), [this](const auto&... delta) { append_cloud_metrics(delta...); });
-    heartbeat(true);
+    if (give_up_snapshot()) heartbeat(true);
   }
   scope.request_stop();
   access_follower->wake();

@@ -120,6 +120,13 @@ Status Snapshot::sync() {
   return {};
 }
 
+Status Snapshot::discard() {
+  file_.reset();
+  if (::unlink(path_in(folder_).c_str()) != 0 && errno != ENOENT) return fail("remove");
+  sync_folder(folder_);
+  return {};
+}
+
 bool Snapshot::wants_writing() const {
   return file_ != nullptr && (failed_ || appended_bytes_ > std::max(whole_bytes_, appended_bytes_free));
 }

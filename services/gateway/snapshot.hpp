@@ -36,6 +36,8 @@ class Snapshot {
   void in_step(Instant now);
   // Good: all that was appended is on the disk. After an error, write() anew.
   Status sync();
+  // There is none any more.
+  Status discard();
   [[nodiscard]] bool is_open() const { return file_ != nullptr; }
   [[nodiscard]] bool wants_writing() const;
 

@@ -14,6 +14,7 @@ INSTANTIATE_TEST_SUITE_P(Versions, SnapshotOfGatewayTest, ::testing::Values(mqtt
                          [](const auto&) { return "v5"; });
 
 TEST_P(SnapshotOfGatewayTest, ABlockIsOnTheDiskBeforeItIsReportedAndServesWithoutTheBus) {
+  config_.heartbeat_every = Millis(20);
   start();
   {
     auto device = client(dev1_);
@@ -25,10 +26,8 @@ TEST_P(SnapshotOfGatewayTest, ABlockIsOnTheDiskBeforeItIsReportedAndServesWithou
     ASSERT_EQ(kept->access.size(), 1U);
     EXPECT_EQ(kept->access[0].thing, "dev1");
   }
-  gateway_->stop(Millis(6000));
-  gateway_.reset();
+  stop_unheard();
 
-  bus_.read_fails = true;
   start();  // from the snapshot
   EXPECT_EQ(client(dev1_)->connect("dev1"), banned());
   auto other = client(dev2_);
@@ -37,6 +36,24 @@ TEST_P(SnapshotOfGatewayTest, ABlockIsOnTheDiskBeforeItIsReportedAndServesWithou
   hold("dev2", HoldLevel::isolate, 1);
   bus_.read_fails = false;
   other->expect_cut(mqtt::reason::administrative_action);
+}
+
+// While it is stopped nobody waits for it: a device may have been proven to be off by the other gateways alone.
+TEST_P(SnapshotOfGatewayTest, WhoHasSaidGoodbyeComesBackByWhatTheBusSaysAlone) {
+  start();
+  gateway_->stop(Millis(6000));
+  gateway_.reset();
+  EXPECT_EQ(Snapshot::read(config_.snapshot_folder).error().code, ErrorCode::not_found);
+
+  hold("dev1", HoldLevel::isolate, 1);
+  bus_.read_fails = true;
+  gateway_ = std::make_unique<Gateway>(config_, bus_, gateway_loop_, metrics_);
+  ASSERT_TRUE(gateway_->start().ok());
+  async::run_on(gateway_loop_, [] {});
+  EXPECT_EQ(gateway_->port(), 0);
+  bus_.read_fails = false;
+  ASSERT_TRUE(eventually([&] { return gateway_->ready().ok(); }));
+  EXPECT_EQ(client(dev1_)->connect("dev1"), banned());
 }
 
 TEST_P(SnapshotOfGatewayTest, WithoutBusAndWithoutSnapshotNobodyIsAdmitted) {

@@ -92,6 +92,7 @@ struct Gateway::State : std::enable_shared_from_this<Gateway::State> {
   async::Task<void> tick();
   void heartbeat(bool stopping);
   void say_goodbye();
+  bool give_up_snapshot();  // whether a goodbye may be said
   void last_words();
   void let_go();
   void relieve();  // reading goes on where it was stopped
