@@ -8,8 +8,9 @@ namespace {
 
 constexpr Millis pause_after_failure{200};
 
-// A write that failed may be there all the same. A report that a detector can tell apart by its packet id is marked as
-// sent again, so that it counts once.
+// A write that failed may be there all the same; and whoever sent what waits behind it may lose patience and send it
+// again to another gateway, from where it is on the bus sooner. A report that a detector can tell apart by its packet
+// id is marked as sent again, so that it counts once.
 void mark(bus::OutRecord& record) {
   const bool has_id = bus::find_header(record.headers, fleet::header::packet_id).has_value();
   if (!has_id || bus::find_header(record.headers, fleet::header::dup)) return;
@@ -25,6 +26,7 @@ Appender::Appender(bus::Bus& bus, async::Scheduler& scheduler, metrics::Registry
                                "Batches that the bus did not take at the first try.")) {}
 
 void Appender::append(bus::OutRecord record, Receipt receipt) {
+  if (failing_) mark(record);
   bytes_waiting_ += record.key.size() + (record.value ? record.value->size() : 0) + 256;
   waiting_.push_back(std::move(record));
   receipts_waiting_.push_back(std::move(receipt));
@@ -67,6 +69,7 @@ void Appender::on_written(const Status& written) {
     if (!std::exchange(failing_, true)) {
       log::error("bus_unavailable", {{"error", written.error().message}});
       mark_as_sent_again();
+      for (bus::OutRecord& record : waiting_) mark(record);
     }
     scheduler_.call_after(pause_after_failure, [self = shared_from_this()] {
       if (!self->ended_) self->write();

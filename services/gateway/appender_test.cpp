@@ -70,5 +70,24 @@ TEST(Appender, WhatIsWrittenAgainIsMarkedSoThatItCountsOnce) {
   EXPECT_THAT(dup_headers(bus.taken), ElementsAre("none", "none", "1", "none", "1", "none"));
 }
 
+// Its device may have gone to another gateway with it meanwhile.
+TEST(Appender, WhatWaitsWhileTheBusTakesNothingIsMarkedToo) {
+  LyingBus bus(3);
+  async::VirtualScheduler scheduler(instant_from_ms(0));
+  metrics::Registry metrics;
+  const auto appender = std::make_shared<Appender>(bus, scheduler, metrics);
+  const auto reporter = std::make_shared<CountingReporter>();
+  appender->append(report("cam-1", true), {reporter});
+  scheduler.run_for(Millis(1));
+  ASSERT_TRUE(appender->is_failing());
+  appender->append(report("cam-2", true), {reporter});
+  scheduler.run_for(Millis(5'000));
+  ASSERT_FALSE(appender->is_failing());
+  appender->append(report("cam-3", true), {reporter});
+  scheduler.run_for(Millis(1));
+  EXPECT_EQ(reporter->durable, 3);
+  EXPECT_THAT(dup_headers(bus.taken), ElementsAre("none", "1", "1", "1", "1", "none"));
+}
+
 }  // namespace
 }  // namespace fleetward::gateway
