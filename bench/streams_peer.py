@@ -23,12 +23,13 @@ TOPICS = {"rules": "fleetward.rules", "devices": "fleetward.devices", "violation
 
 
 def class_path():
-    """Compiled when a source is newer than its classes."""
-    jars, classes = kafka.fetched(SOURCES / "pom.xml", FOLDER / "jars"), FOLDER / "classes"
+    """Compiled when a source, or what names the jars, is newer than the classes."""
+    pom, classes = SOURCES / "pom.xml", FOLDER / "classes"
+    jars = kafka.fetched(pom, FOLDER / "jars")
     if not (FOLDER / "jars" / f"kafka-streams-{kafka.NEWEST}.jar").exists():
         raise SystemExit(f"the peer is not of the broker's version, {kafka.NEWEST}: bench/kafka_streams/pom.xml")
     sources, made = sorted(SOURCES.glob("*.java")), classes / ".made"
-    if not made.exists() or any(source.stat().st_mtime > made.stat().st_mtime for source in sources):
+    if not made.exists() or any(source.stat().st_mtime > made.stat().st_mtime for source in [pom, *sources]):
         harness.run(JAVAC, "-Xlint:all", "-Werror", "-d", classes, "-cp", jars, *sources, timeout=300)
         made.touch()
     return f"{classes}:{jars}"
