@@ -123,23 +123,28 @@ struct OutboxRelay::State {
       return {};
     };
     const Status removed = co_await store::transact(store, scheduler, work);
-    if (!removed && removed.error().code == ErrorCode::fenced) taken_over = false;
+    if (!removed && removed.error().code == ErrorCode::fenced) lose_lease();
     co_return removed;
   }
 
+  void lose_lease() { has_lease = taken_over = false; }
+
   async::Task<Result<bool>> hold_lease() {
     const Instant now = scheduler.now();
-    if (taken_over && now < lease_until - options.lease / 2) co_return true;
+    if (has_lease && (now < lease_until - options.lease / 2 || fault::is_armed("relay.skip_lease"))) co_return true;
     const std::string holder = options.holder;
     const Instant until = now + options.lease;
-    const bool keep_generation = taken_over;
+    const std::int64_t generation_held = has_lease ? generation : 0;
     std::function<Result<std::int64_t>(store::Transaction&)> take =
         [=](store::Transaction& tx) -> Result<std::int64_t> {
       const auto lease = tx.query("SELECT holder, generation, expires_ms FROM relay_lease");
       if (!lease) return lease.error();
-      const bool free = lease->empty() || lease->at(0).text(0) == holder || lease->at(0).integer(2) < to_ms(now);
+      const bool has_our_name = !lease->empty() && lease->at(0).text(0) == holder;
+      const bool free = lease->empty() || has_our_name || lease->at(0).integer(2) < to_ms(now);
       if (!free) return 0;
-      const std::int64_t next = lease->empty() ? 1 : lease->at(0).integer(1) + (keep_generation ? 0 : 1);
+      // Ours still: then the generation stays. One that was another's is never taken on.
+      const bool is_ours = has_our_name && lease->at(0).integer(1) == generation_held;
+      const std::int64_t next = lease->empty() ? 1 : lease->at(0).integer(1) + (is_ours ? 0 : 1);
       const auto written = tx.execute(
           "INSERT INTO relay_lease VALUES(1, $1, $2, $3) ON CONFLICT(one) DO UPDATE SET holder=excluded.holder, "
           "generation=excluded.generation, expires_ms=excluded.expires_ms",
@@ -150,13 +155,21 @@ struct OutboxRelay::State {
     const Result<std::int64_t> taken = co_await store::transact<std::int64_t>(store, scheduler, take);
     if (!taken) co_return taken.error();
     if (*taken == 0) {
-      taken_over = false;
+      lose_lease();
       co_return false;
     }
     if (*taken != generation) taken_over = false;
     generation = *taken;
+    has_lease = true;
     lease_until = until;
     co_return true;
+  }
+
+  // For what may take longer than a lease lasts: renews it, and says when it went to another one.
+  async::Task<Status> keep_lease() {
+    const Result<bool> held = co_await hold_lease();
+    if (!held) co_return held.error();
+    co_return *held ? Status() : Status(Error(ErrorCode::fenced, "another relay has the lease"));
   }
 
   async::Task<Status> take_over() {
@@ -181,6 +194,8 @@ struct OutboxRelay::State {
       const Result<std::vector<bus::Record>> some = co_await (*reader)->poll(1000, Millis(0));
       if (!some) co_return some.error();
       for (const bus::Record& record : *some) view.note(record);
+      const Status kept = co_await keep_lease();
+      if (!kept) co_return kept;
     }
     forged.add(view.forged());
     std::function<Result<std::vector<bus::OutRecord>>(store::Transaction&)> compare = [&view](store::Transaction& tx) {
@@ -189,6 +204,8 @@ struct OutboxRelay::State {
     const Result<std::vector<bus::OutRecord>> again =
         co_await store::transact<std::vector<bus::OutRecord>>(store, scheduler, compare);
     if (!again) co_return again.error();
+    const Status kept = co_await keep_lease();
+    if (!kept) co_return kept;
     if (again->empty()) co_return Status();
     rewritten.add(again->size());
     const Result<std::vector<bus::Position>> appended = co_await bus::append(bus, scheduler, *again);
@@ -205,6 +222,8 @@ struct OutboxRelay::State {
       };
       const Result<bool> read = co_await store::transact<bool>(store, scheduler, page);
       if (!read) co_return read.error();
+      const Status kept = co_await keep_lease();
+      if (!kept) co_return kept;
       is_all = !*read;
     }
     co_return Status();
@@ -224,7 +243,8 @@ struct OutboxRelay::State {
   std::int64_t generation = 0;
   Instant lease_until{};
   Instant checked_at{};
-  bool taken_over = false;
+  bool has_lease = false;   // as far as we know
+  bool taken_over = false;  // since we have it
   std::atomic<bool> ready{false};
 };
 

@@ -90,12 +90,13 @@ bool AccessOracle::keeps_out_since(const std::string& thing, std::int64_t versio
          });
 }
 
-void AccessOracle::on_server_write(const std::string& server, ByteView client_certificate, ByteView bytes) {
-  if (bytes.empty() || bytes[0] != connack_type || client_certificate.empty()) return;
-  const auto thing = things_.find(crypto::sha256_hex(client_certificate));
+void AccessOracle::on_server_write(const SimNetwork::ServerWrite& write) {
+  if (write.bytes.empty() || write.bytes[0] != connack_type || write.client_certificate.empty()) return;
+  const std::string& server = write.server.name();
+  const auto thing = things_.find(crypto::sha256_hex(write.client_certificate));
   if (thing == things_.end()) return;  // a probe
   mqtt::Failure failure;
-  const auto frame = mqtt::next_frame(bytes, bytes.size(), failure);
+  const auto frame = mqtt::next_frame(write.bytes, write.bytes.size(), failure);
   // The code stands behind the flags, in both versions.
   if (!frame || frame->body.size() < 2 || frame->body[1] != 0) return;
   ++admissions_;
@@ -103,6 +104,7 @@ void AccessOracle::on_server_write(const std::string& server, ByteView client_ce
   const auto said = said_.find({server, thing->second});
   if (said != said_.end() && keeps_out_since(thing->second, said->second.version))
     universe_.fail(fmt::format("{} admits {}, which it had said to keep out", server, thing->second));
+  if (on_admission) on_admission(server, thing->second, write.connection);
 }
 
 void AccessOracle::on_gateway_start(const std::string& gateway) {

@@ -12,6 +12,7 @@
 #include "fleet/access.hpp"
 #include "fleet/gateway_events.hpp"
 #include "simulation/durable_log.hpp"
+#include "simulation/network.hpp"
 #include "simulation/universe.hpp"
 
 namespace fleetward::simulation {
@@ -26,7 +27,9 @@ class AccessOracle {
   // The device has been told so.
   void on_acknowledged(const std::string& thing, const std::string& report);
   // A server is about to send this to the client with that certificate.
-  void on_server_write(const std::string& server, ByteView client_certificate, ByteView bytes);
+  void on_server_write(const SimNetwork::ServerWrite& write);
+  // Gateway, thing and connection, when one is about to be admitted.
+  std::function<void(const std::string&, const std::string&, std::uint64_t)> on_admission;
   // A gateway starts that reads the tables from the bus: it has to know all that is there.
   void on_gateway_start(const std::string& gateway);
 
@@ -34,6 +37,8 @@ class AccessOracle {
   [[nodiscard]] std::size_t admissions() const { return admissions_; }
   [[nodiscard]] std::size_t enforced() const { return said_.size(); }
   [[nodiscard]] const fleet::AccessRecord* newest(const std::string& thing) const;
+  // Whether every record from this version on keeps the thing out.
+  [[nodiscard]] bool keeps_out_since(const std::string& thing, std::int64_t version) const;
 
  private:
   struct Said {
@@ -44,8 +49,6 @@ class AccessOracle {
   void take_enforcement(const bus::Record& record);
   void take_report(const bus::Record& record);
   [[nodiscard]] bool was_decided(const fleet::EnforcementEvent& event) const;
-  // Whether every record from this version on keeps the thing out.
-  [[nodiscard]] bool keeps_out_since(const std::string& thing, std::int64_t version) const;
 
   Universe& universe_;
   const std::map<std::string, std::string>& things_;

@@ -54,6 +54,7 @@ void ActionOracle::take_step(const store::Row& row) {
   if (event->step == "executing" && event->action.approved_by.empty() && event->action.requested_by == "responder")
     check_cap(*event);
   actions_[event->action.id] = event->action;
+  if (on_step) on_step(*event);
 }
 
 void ActionOracle::check_cap(const fleet::ActionEvent& event) {

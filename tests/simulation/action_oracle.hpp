@@ -18,6 +18,7 @@ class ActionOracle {
       : universe_(store.universe()), store_(store), group_sizes_(group_sizes) {}
 
   void on_commit();  // after each transaction
+  std::function<void(const fleet::ActionEvent&)> on_step;
   void on_write(const Written& written);
   // When everything has come to rest.
   void at_rest();

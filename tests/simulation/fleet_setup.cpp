@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "bus/record.hpp"
 #include "crypto/key.hpp"
 #include "pki/certificate.hpp"
 #include "repository/certificate_repository.hpp"
@@ -37,7 +38,13 @@ const DeviceKey& device_key() {
   return key;
 }
 
-std::string issue_device(const std::string& thing) {
+// Partitions into which what is keyed by a certificate may go, for every count that worlds have.
+constexpr std::int32_t partition_counts_multiple = 12;
+
+// Signatures are of chance, and so is a certificate's fingerprint: but not the partition that it leads to.
+std::int32_t place_of(const std::string& key) { return bus::partition_of(key, partition_counts_multiple); }
+
+std::string issue_once(const std::string& thing) {
   static crypto::SystemRandom random;
   static const pki::Issuer issuer{
       must(crypto::PrivateKey::from_pem(
@@ -50,6 +57,14 @@ std::string issue_device(const std::string& thing) {
   request.lifetime = std::chrono::hours(24 * 30);
   const auto key = must(crypto::PublicKey::from_pem(device_key().public_pem), "a device's key");
   return must(pki::issue(issuer, key, request, world_start, random), "a device's certificate");
+}
+
+const std::string& issue_device(const std::string& thing) {
+  static std::map<std::string, std::string> issued;
+  std::string& pem = issued[thing];
+  while (pem.empty() || place_of(must(pki::read_certificate(pem), "a certificate").fingerprint) != place_of(thing))
+    pem = issue_once(thing);
+  return pem;
 }
 
 Status enrol(store::Transaction& tx, const std::string& thing, const std::string& id, const std::string& pem) {

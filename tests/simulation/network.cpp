@@ -38,6 +38,11 @@ SimNetwork::~SimNetwork() {
   for (const auto& [number, connection] : std::exchange(connections_, {})) connection->vanish();
 }
 
+bool SimNetwork::is_open(std::uint64_t connection) const {
+  const auto found = connections_.find(connection);
+  return found != connections_.end() && found->second->is_open();
+}
+
 void SimNetwork::attach(Loop& loop, std::string address) {
   loops_[&loop] = {&loop, std::move(address)};
   net::Transport::put_under(loop, this);

@@ -43,7 +43,15 @@ class SimNetwork final : public net::Transport {
   void forget(Loop& loop);
 
   // What a server's end writes, before it is sent: for oracles. The certificate is the client's.
-  std::function<void(Loop& server, ByteView client_certificate, ByteView bytes)> on_server_write;
+  struct ServerWrite {
+    const Loop& server;
+    std::uint64_t connection = 0;
+    ByteView client_certificate;
+    ByteView bytes;
+  };
+  std::function<void(const ServerWrite&)> on_server_write;
+  // Whether the server's end of the connection is open.
+  [[nodiscard]] bool is_open(std::uint64_t connection) const;
 
  private:
   friend class SimConnection;

@@ -9,4 +9,11 @@ void Process::crash() {
   loop.drop_everything();
 }
 
+// On its own loop, when that runs again.
+void Process::stop() {
+  loop.post([this] {
+    for (auto m = modules_.rbegin(); m != modules_.rend(); ++m) m->stop();
+  });
+}
+
 }  // namespace fleetward::simulation

@@ -1,7 +1,8 @@
 // One simulated process: its thread, its way to the bus and the store, and the production modules that run in it.
 //
 // crash() drops the modules where they stand, without a stop. The shell stays until the world ends: what the bus or
-// the network still holds of it points to its loop, which takes nothing any more.
+// the network still holds of it points to its loop, which takes nothing any more. stop() is told twice, a while apart:
+// the modules are to end, and what has ended by then leaves its groups.
 #pragma once
 
 #include "crypto/random.hpp"
@@ -20,19 +21,25 @@ class Process {
   template <class Module>
   Module& run(std::unique_ptr<Module> module) {
     const std::shared_ptr<Module> held = std::move(module);
-    modules_.push_back(held);
+    modules_.push_back({held, [m = held.get()] { m->stop(Millis(0)); }});
     return *held;
   }
   void crash();
+  void stop();
 
   Loop loop;
   crypto::SeededRandom random;
   metrics::Registry metrics;
   std::unique_ptr<ProcessBus> bus;
   std::unique_ptr<ProcessStore> store;
+  bool is_leaving = false;  // it is being told to stop
 
  private:
-  std::vector<std::shared_ptr<void>> modules_;
+  struct Running {
+    std::shared_ptr<void> module;
+    std::function<void()> stop;
+  };
+  std::vector<Running> modules_;
 };
 
 }  // namespace fleetward::simulation

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "bus/bus.hpp"
+#include "simulation/group_oracle.hpp"
 #include "simulation/universe.hpp"
 
 namespace fleetward::simulation {
@@ -18,6 +19,8 @@ struct BusFaults {
   std::int64_t poll_fails = 0;
   std::int64_t read_fails = 0;
   Millis late_max{0};
+  std::int64_t commit_unsaid = 0;  // of units of work: visible, told as an error
+  std::int64_t commit_stalls = 0;  // of units of work: the process stands still before it, maybe past its session
 };
 
 // Consumers that their process left behind by crashing: never polled again.
@@ -44,6 +47,10 @@ class ProcessBus final : public bus::Bus {
 
   // Until then every call fails: the way to the bus is cut.
   Instant away_until{};
+  // Of each membership, whatever its role asks for; 0: that.
+  Millis session_timeout{0};
+  GroupOracle* groups = nullptr;    // hears of assignments and units of work
+  std::function<void()> on_append;  // records are about to be sent
 
   // For its consumers and readers.
   [[nodiscard]] bool fails(std::int64_t one_in_n) const;
@@ -52,6 +59,7 @@ class ProcessBus final : public bus::Bus {
 
  private:
   async::Task<void> be_late();
+  void stand_still();
   void send(bus::Batch records, bus::AppendCallback done, bool tell);
 
   Universe& universe_;

@@ -94,7 +94,7 @@ void ProcessStore::arrive(const std::function<Status(store::Transaction&)>& work
     if (status.ok() && choice.one_in(faults_.unsaid)) status = away();
   }
   if (!later.empty() && !refused) {
-    loop_.call_after(choice.millis(1, 50), [this, later] {
+    loop_.call_after(choice.millis(1, 2'000), [this, later] {
       const Status counted = shared_.now([&later](store::Transaction& tx) -> Status {
         for (const Deferred& d : later) {
           if (const auto ran = tx.execute(d.sql, d.params); !ran) return ran.error();

@@ -10,7 +10,7 @@ Error closed_by_us() { return {ErrorCode::cancelled, "closed"}; }
 
 void SimConnection::write(ByteView bytes) {
   if (state_ != State::open) return;
-  if (is_server && network_.on_server_write) network_.on_server_write(loop_, client_certificate, bytes);
+  if (is_server && network_.on_server_write) network_.on_server_write({loop_, number_, client_certificate, bytes});
   out_.append(as_text(bytes));
   if (std::exchange(flush_posted_, true)) return;
   loop_.post([self = shared()] {

@@ -47,21 +47,22 @@ void SystemWorld::start_gateway(Process& process, const Role& role) {
       universe_,
       process.run(std::make_unique<gateway::Gateway>(std::move(config), *process.bus, process.loop, process.metrics))
           .start());
-  if (bus_faults_.read_fails == 0) access_.on_gateway_start(role.name);
+  // Otherwise it may go by its snapshot, in which the last words of others are missing.
+  const bool reads_the_bus = bus_faults_.read_fails == 0 && process.bus->away_until <= universe_.now();
+  if (reads_the_bus) access_.on_gateway_start(role.name);
 }
 
 void SystemWorld::start_detector(Process& process, const Role& role) {
   detector::DetectorSettings settings;
   settings.member = role.name;
   settings.checkpoint_every = checkpoint_every_;
-  settings.session_timeout = session_timeout_;
   must_start(universe_, process
                             .run(std::make_unique<detector::Detector>(settings, *process.bus, process.loop,
                                                                       process.metrics, process.random))
                             .start());
 }
 
-void SystemWorld::start_control(Process& process, const Role& role) {
+void SystemWorld::start_responder(Process& process, const Role& role) {
   responder::ResponderConfig config;
   config.instance = role.name;
   config.policy.playbook = playbook(then_revoke_);
@@ -73,9 +74,13 @@ void SystemWorld::start_control(Process& process, const Role& role) {
                             .run(std::make_unique<responder::Responder>(std::move(config), *process.store, *process.bus,
                                                                         process.loop, process.metrics))
                             .start());
+}
+
+void SystemWorld::start_relay(Process& process, const Role& role) {
+  process.bus->on_append = [this, &process] { relays_.on_append(process.loop); };
   repository::RelayOptions options;
   options.holder = role.name;
-  options.lease = Millis(5'000);
+  options.lease = relay_lease_;
   options.check_every = Millis(20'000);
   options.signers = record_signers();
   process

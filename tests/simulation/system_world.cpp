@@ -15,8 +15,8 @@ std::int64_t rate(Choice& choice, std::int64_t low, std::int64_t high) {
 }
 
 BusFaults some_bus_faults(Choice& c) {
-  return {rate(c, 10, 100), rate(c, 20, 100), rate(c, 20, 100), rate(c, 5, 30),
-          rate(c, 30, 300), rate(c, 30, 300), c.millis(0, 40)};
+  return {rate(c, 10, 100), rate(c, 20, 100), rate(c, 20, 100), rate(c, 5, 30),  rate(c, 30, 300),
+          rate(c, 30, 300), c.millis(0, 40),  rate(c, 20, 100), rate(c, 50, 400)};
 }
 
 StoreFaults some_store_faults(Choice& c) {
@@ -34,7 +34,7 @@ SystemWorld::SystemWorld(std::uint64_t seed)
       bus_faults_(some_bus_faults(universe_.choice())),
       store_faults_(some_store_faults(universe_.choice())),
       network_faults_(some_network_faults(universe_.choice())),
-      partitions_(static_cast<std::int32_t>(universe_.choice().between(1, 3))),
+      partitions_(static_cast<std::int32_t>(universe_.choice().between(1, 4))),
       store_(universe_),
       fleet_(set_up_fleet(store_, universe_.choice().between(4, 14))),
       detection_(universe_, partitions_),
@@ -43,45 +43,48 @@ SystemWorld::SystemWorld(std::uint64_t seed)
       actions_(store_, fleet_.group_sizes),
       forger_(universe_),
       network_(universe_, network_faults_),
+      groups_(universe_),
+      relays_(store_),
+      proofs_(universe_, network_, access_),
       loop_(universe_, "world"),
       device_loop_(universe_, "devices"),
       pager_loop_(universe_, "pager"),
       checkpoint_every_(universe_.choice().millis(100, 3'000)),
-      session_timeout_(universe_.choice().millis(3'000, 10'000)),
+      session_timeout_(universe_.choice().millis(2'000, 10'000)),
+      relay_lease_(universe_.choice().millis(3'000, 8'000)),
       then_revoke_(universe_.choice().one_in(2)),
       disturb_one_in_(universe_.choice().between(1'000, 20'000)) {
   log_.on_write = [this](const Written& written) {
+    groups_.on_write(written);
     detection_.on_write(written);
     model_.on_write(written);
     access_.on_write(written);
     actions_.on_write(written);
     forger_.on_write(written);
+    relays_.on_write(written);
+    proofs_.on_write(written);
   };
-  store_.on_commit = [this] { actions_.on_commit(); };
-  network_.on_server_write = [this](Loop& server, ByteView certificate, ByteView bytes) {
-    access_.on_server_write(server.name(), certificate, bytes);
+  store_.on_commit = [this] {
+    actions_.on_commit();
+    relays_.on_commit();
+  };
+  actions_.on_step = [this](const fleet::ActionEvent& event) { proofs_.on_step(event); };
+  network_.on_server_write = [this](const SimNetwork::ServerWrite& write) { access_.on_server_write(write); };
+  access_.on_admission = [this](const std::string& gateway, const std::string& thing, std::uint64_t connection) {
+    proofs_.on_admission(gateway, thing, connection);
   };
   network_.attach(device_loop_, "10.8.0.1");
   network_.attach(pager_loop_, "10.0.2.1");
   pager_ = std::make_unique<Pager>(universe_, pager_loop_, net::Endpoint{"10.0.2.1", 9093},
                                    [this] { return in_trouble_ && universe_.choice().one_in(4); });
-  const auto role = [this](const char* name, const char* address, void (SystemWorld::*start)(Process&, const Role&)) {
-    roles_.push_back(Role{name, address, start, nullptr});
-  };
-  role("gateway-1", "10.0.0.1", &SystemWorld::start_gateway);
-  role("gateway-2", "10.0.0.2", &SystemWorld::start_gateway);
-  role("detector-1", "10.0.3.1", &SystemWorld::start_detector);
-  role("detector-2", "10.0.3.2", &SystemWorld::start_detector);
-  role("control-1", "10.0.4.1", &SystemWorld::start_control);
-  role("control-2", "10.0.4.2", &SystemWorld::start_control);
-  role("notifier-1", "10.0.5.1", &SystemWorld::start_notifier);
-  role("pki-1", "10.0.1.1", &SystemWorld::start_pki);
+  add_roles();
   start_bus();
-  for (Role& r : roles_) start(r);
+  start_all();
   make_devices();
   infect();
   operate();
   trouble();
+  come_and_go();
   forge();
   universe_.after_each = [this](Loop& loop) {
     if (in_trouble_ && universe_.choice().one_in(disturb_one_in_)) disturb(loop);
@@ -108,7 +111,11 @@ const std::string& SystemWorld::run() {
   bus_faults_ = {};
   store_faults_ = {};
   network_faults_ = {};
-  for (Role& role : roles_) start(role);
+  for (Role& role : roles_) {
+    if (role.process) role.process->bus->away_until = role.process->store->away_until = {};
+    if (role.is_guest) leave(role);
+  }
+  start_all();
   universe_.note("calm");
   universe_.run_for(calm_time);
   if (!universe_.failed()) at_rest();
@@ -116,6 +123,32 @@ const std::string& SystemWorld::run() {
 }
 
 // ---- processes
+
+void SystemWorld::add_roles() {
+  const auto add = [this](const char* name, const char* address, void (SystemWorld::*start)(Process&, const Role&),
+                          bool is_guest = false) {
+    roles_.push_back(Role{name, address, start, is_guest, nullptr});
+  };
+  add("gateway-1", "10.0.0.1", &SystemWorld::start_gateway);
+  add("gateway-2", "10.0.0.2", &SystemWorld::start_gateway);
+  add("detector-1", "10.0.3.1", &SystemWorld::start_detector);
+  add("detector-2", "10.0.3.2", &SystemWorld::start_detector);
+  add("detector-3", "10.0.3.3", &SystemWorld::start_detector, true);
+  add("responder-1", "10.0.4.1", &SystemWorld::start_responder);
+  add("responder-2", "10.0.4.2", &SystemWorld::start_responder);
+  add("responder-3", "10.0.4.3", &SystemWorld::start_responder, true);
+  add("relay-1", "10.0.6.1", &SystemWorld::start_relay);
+  add("relay-2", "10.0.6.2", &SystemWorld::start_relay);
+  add("notifier-1", "10.0.5.1", &SystemWorld::start_notifier);
+  add("notifier-2", "10.0.5.2", &SystemWorld::start_notifier);
+  add("pki-1", "10.0.1.1", &SystemWorld::start_pki);
+}
+
+void SystemWorld::start_all() {
+  for (Role& role : roles_) {
+    if (!role.is_guest) start(role);
+  }
+}
 
 void SystemWorld::start_bus() {
   Choice& choice = universe_.choice();
@@ -129,7 +162,11 @@ void SystemWorld::start(Role& role) {
   Process& process = *role.process;
   process.loop.clock_error = universe_.choice().millis(-300, 300);
   process.bus = std::make_unique<ProcessBus>(universe_, process.loop, brokers_.back()->bus(), bus_faults_, ghosts_);
+  process.bus->session_timeout = session_timeout_;
+  process.bus->groups = &groups_;
   process.store = std::make_unique<ProcessStore>(store_, process.loop, store_faults_);
+  if (in_trouble_ && universe_.choice().one_in(6)) process.bus->away_until = universe_.now() + some_outage(role);
+  if (in_trouble_ && universe_.choice().one_in(6)) process.store->away_until = universe_.now() + some_outage(role);
   network_.attach(process.loop, role.address);
   universe_.note("starts: " + role.name);
   (this->*role.start)(process, role);
@@ -145,6 +182,19 @@ void SystemWorld::crash(Role& role) {
   ++crashes_;
 }
 
+// As one that is told to end: it ends by itself as far as it gets, and then is ended.
+void SystemWorld::leave(Role& role) {
+  if (!role.process || std::exchange(role.process->is_leaving, true)) return;
+  universe_.note("is told to end: " + role.name);
+  Process* process = role.process.get();
+  process->stop();
+  const Millis patience = universe_.choice().millis(100, 8'000);
+  loop_.call_after(patience, [process] { process->stop(); });
+  loop_.call_after(patience + Millis(10), [this, &role, process] {
+    if (role.process.get() == process) crash(role);
+  });
+}
+
 // Everything, with what the bus had queued and not written: the embedded shape's kill -9.
 void SystemWorld::crash_all() {
   for (Role& role : roles_) crash(role);
@@ -152,7 +202,7 @@ void SystemWorld::crash_all() {
   universe_.note("crashes: the bus");
   brokers_.back()->crash();
   start_bus();
-  for (Role& role : roles_) start(role);
+  start_all();
 }
 
 void SystemWorld::disturb(Loop& loop) {
@@ -170,6 +220,14 @@ void SystemWorld::disturb(Loop& loop) {
   }
 }
 
+// A gateway's is not for so long that its devices, which go on at another one, have sent more meanwhile than a detector
+// remembers of them: a report that waited here would count twice.
+Millis SystemWorld::some_outage(const Role& role) {
+  Choice& choice = universe_.choice();
+  const bool is_long = role.start != &SystemWorld::start_gateway && choice.one_in(6);
+  return choice.millis(10, is_long ? 30'000 : 6'000);
+}
+
 void SystemWorld::trouble() {
   loop_.call_after(universe_.choice().millis(500, 6'000), [this] {
     if (!in_trouble_) return;
@@ -177,10 +235,27 @@ void SystemWorld::trouble() {
     Role& role = roles_[static_cast<std::size_t>(choice.below(static_cast<std::int64_t>(roles_.size())))];
     const std::int64_t kind = choice.below(10);
     if (kind < 3 && role.process) disturb(role.process->loop);
-    else if (kind < 6 && role.process) role.process->bus->away_until = universe_.now() + choice.millis(10, 6'000);
-    else if (kind < 8 && role.process) role.process->store->away_until = universe_.now() + choice.millis(10, 6'000);
+    else if (kind < 6 && role.process) role.process->bus->away_until = universe_.now() + some_outage(role);
+    else if (kind < 8 && role.process) role.process->store->away_until = universe_.now() + some_outage(role);
     else if (kind == 9 && choice.one_in(4)) crash_all();
     trouble();
+  });
+}
+
+// Guests come for a while; others are stopped in good order and started again. Partitions move each time.
+void SystemWorld::come_and_go() {
+  loop_.call_after(universe_.choice().millis(1'000, 12'000), [this] {
+    if (!in_trouble_) return;
+    Choice& choice = universe_.choice();
+    Role& role = roles_[static_cast<std::size_t>(choice.below(static_cast<std::int64_t>(roles_.size())))];
+    const bool can_stop = role.start != &SystemWorld::start_pki;
+    if (!role.process) {
+      start(role);
+    } else if (can_stop) {
+      leave(role);
+      if (!role.is_guest) loop_.call_after(choice.millis(8'100, 12'000), [this, &role] { start(role); });
+    }
+    come_and_go();
   });
 }
 
@@ -199,6 +274,8 @@ void SystemWorld::at_rest() {
   detection_.at_rest();
   model_.at_rest();
   actions_.at_rest();
+  relays_.at_rest();
+  proofs_.at_rest();
   for (const auto& device : devices_) check_device(*device);
   check_pages();
   check_tables();

@@ -51,6 +51,7 @@ class Loop final : public async::Scheduler {
   [[nodiscard]] const std::string& name() const { return name_; }
   // Nothing of it runs for that long: a stopped process, which believes what it knew before.
   void stand_still(Millis duration);
+  [[nodiscard]] Instant still_until() const { return still_until_; }
   // Nothing of it runs any more, what comes later is dropped.
   void die() { dead_ = true; }
   // What was queued goes, with the tasks in it. After what it belongs to has been destroyed.
