@@ -128,13 +128,27 @@ Result<std::string> Lookup::addresses() {
 Result<PartitionBounds> Lookup::bounds(const std::string& topic, std::int32_t partition) {
   if (const Status there = refuse_while_away(); !there) return there.error();
   return with_retries([&]() -> Result<PartitionBounds> {
-    PartitionBounds out;
-    const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        client_.get(), topic.c_str(), partition, &out.begin, &out.end, to_int(options_.request_limit));
-    note_answer(code);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, fmt::format("where {}/{} ends", topic, partition));
-    return out;
+    const Result<std::int64_t> begin = offset_at(topic, partition, RD_KAFKA_OFFSET_BEGINNING);
+    if (!begin) return begin.error();
+    const Result<std::int64_t> end = offset_at(topic, partition, RD_KAFKA_OFFSET_END);
+    if (!end) return end.error();
+    return PartitionBounds{*begin, *end};
   });
+}
+
+// By the question for times, which knows these two as well: that for the watermarks has no end in librdkafka 2.0.2
+// while the broker that is known to lead the partition is gone (mended in 2.3, its #4460).
+Result<std::int64_t> Lookup::offset_at(const std::string& topic, std::int32_t partition, std::int64_t which) {
+  const Partitions list = make_partitions(topic, {{partition, which}});
+  const Millis limit = std::min(options_.request_limit, answer_limit);
+  rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(client_.get(), list.get(), to_int(limit));
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = list->elems[0].err;
+  note_answer(code);
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return list->elems[0].offset;
+  const Error error = to_error(code, fmt::format("where {}/{} ends", topic, partition));
+  // Another broker may lead it by now: the next question goes there.
+  const Status learnt = learn_topic(client_.get(), topic, limit);
+  return learnt ? error : error.with_context(learnt.error().message);
 }
 
 Result<Event> Lookup::ask(

@@ -38,6 +38,8 @@ class Lookup {
 
   Result<std::vector<Position>> committed_now(const std::string& group, const std::string& topic,
                                               const std::vector<std::int32_t>& partitions);
+  // `which`: RD_KAFKA_OFFSET_BEGINNING or RD_KAFKA_OFFSET_END.
+  Result<std::int64_t> offset_at(const std::string& topic, std::int32_t partition, std::int64_t which);
   Result<rd_kafka_t*> client_of(const std::string& group);
   Result<Metadata> metadata(bool of_all, rd_kafka_topic_t* topic);
   Status refuse_while_away();

@@ -130,6 +130,17 @@ TEST_P(KafkaTest, ATableIsReadPastTheMarksOfTransactions) {
   EXPECT_EQ(ranges->at(0).end, 6) << "each transaction has a mark";
 }
 
+TEST_P(KafkaTest, AQuestionForAnEndHasAnEndItselfWhileTheBrokerIsGone) {
+  append({record("one", "k", "v")});
+  ASSERT_TRUE(await(bus_->ranges(loop_, name("one"))).ok());
+  KafkaCluster::shared().tell("kill 0");
+  const auto asked = await(bus_->ranges(loop_, name("one")));
+  EXPECT_FALSE(asked.ok());
+  if (!asked) EXPECT_EQ(asked.error().code, ErrorCode::unavailable) << asked.error().message;
+  KafkaCluster::shared().tell("start 0");
+  EXPECT_TRUE(eventually([&] { return await(bus_->ranges(loop_, name("one"))).ok(); }, patience));
+}
+
 TEST_P(KafkaTest, AKilledBrokerLosesNothingAcknowledged) {
   constexpr int count = 3'000;
   std::atomic<int> answered{0};
