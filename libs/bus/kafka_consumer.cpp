@@ -14,6 +14,9 @@ namespace {
 
 constexpr Millis settle_wait{20};
 constexpr int settle_rounds_max = 50;
+// How long what a client has asked of the group may still reach it after another one took its place, beside two
+// sessions.
+constexpr Millis on_its_way_max{10'000};
 
 class KafkaConsumer final : public Consumer {
  public:
@@ -214,6 +217,11 @@ class KafkaConsumer final : public Consumer {
   Status note_error(rd_kafka_event_t* event) {
     const rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     const Error error = to_error(code, "consume " + options_.topic, rd_kafka_event_error_string(event));
+    if (rd_kafka_event_error_is_fatal(event) == 1 && scheduler_.steady_now() < shadow_until_) {
+      log::warn("kafka_consumer_fenced_by_its_shadow", {{"member", options_.member}, {"error", error.message}});
+      is_expired_ = is_fenced_by_shadow_ = true;
+      return {};
+    }
     if (rd_kafka_event_error_is_fatal(event) == 1) {
       log::error("kafka_consumer_fenced", {{"member", options_.member}, {"error", error.message}});
       is_replaced_ = true;
@@ -320,8 +328,12 @@ class KafkaConsumer final : public Consumer {
     is_expired_ = true;
   }
 
-  // Takes part again as another member, which claims nothing that the one before had.
+  // Takes part again as another member, which claims nothing that the one before had. That one's client may have been
+  // about to join by itself: if the group hears of it later, it is taken for the newer of the two.
   Status renew() {
+    if (!std::exchange(is_fenced_by_shadow_, false)) {
+      shadow_until_ = scheduler_.steady_now() + 2 * options_.session_timeout + on_its_way_max;
+    }
     lose_all();
     Result<std::shared_ptr<GroupMember>> fresh = GroupMember::make(core_, options_);
     if (!fresh) return fresh.error();
@@ -364,8 +376,10 @@ class KafkaConsumer final : public Consumer {
   Event change_;                         // of the assignment; not handled yet
   PollResult unsaid_;
   std::uint64_t last_epoch_ = 0;
-  bool is_replaced_ = false;  // by another of its name
-  bool is_expired_ = false;   // its partitions are lost: it takes part again as another member
+  bool is_replaced_ = false;                  // by another of its name
+  bool is_expired_ = false;                   // its partitions are lost: it takes part again as another member
+  bool is_fenced_by_shadow_ = false;          // expired by the member that it was before
+  std::chrono::nanoseconds shadow_until_{0};  // until then it is that one's doing when it is fenced; steady
   async::Event event_;
 };
 

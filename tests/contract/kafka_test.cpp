@@ -130,6 +130,20 @@ TEST_P(KafkaTest, ATableIsReadPastTheMarksOfTransactions) {
   EXPECT_EQ(ranges->at(0).end, 6) << "each transaction has a mark";
 }
 
+// A member that was silent for too long takes part again, while its client before may be joining by itself. Here
+// another consumer of its name is what that client would be.
+TEST_P(KafkaTest, WhoIsFencedByTheMemberThatItWasBeforeTakesPartAgain) {
+  auto consumer = subscribe("one", "m1", brief());
+  poll_until(*consumer, [](const auto& r) { return r.assigned.size() == 1; });
+  std::this_thread::sleep_for(2 * brief());
+  poll_until(*consumer, [](const auto& r) { return r.lost.size() == 1 && r.assigned.size() == 1; });
+  auto shadow = subscribe("one", "m1", brief());
+  poll_until(*shadow, [](const auto& r) { return r.assigned.size() == 1; });
+  append({record("one", "k", "v")});
+  poll_until(*consumer, [](const auto& r) { return r.assigned.size() == 1 && r.records.size() == 1; });
+  EXPECT_TRUE(eventually([&] { return !await(shadow->poll(1, Millis(50))).ok(); }, patience)) << "it was replaced";
+}
+
 TEST_P(KafkaTest, AQuestionForAnEndHasAnEndItselfWhileTheBrokerIsGone) {
   append({record("one", "k", "v")});
   ASSERT_TRUE(await(bus_->ranges(loop_, name("one"))).ok());
