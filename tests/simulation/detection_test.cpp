@@ -4,7 +4,7 @@
 namespace fleetward::simulation {
 namespace {
 
-TEST(Detection, HoldsThroughCrashesStallsAndALossyBus) { run_seeds<DetectionWorld>(seeds_or({1, 120})); }
+TEST(Detection, HoldsThroughCrashesStallsAndALossyBus) { run_seeds<DetectionWorld>(seeds_or({1, 240})); }
 
 TEST(Detection, ASeedIsTheSameRunAgain) {
   std::vector<std::uint64_t> fingerprints;

@@ -10,7 +10,7 @@ namespace fleetward::simulation {
 namespace {
 
 // Some of them: each is a second or more. More with ./dev simulate.
-TEST(System, HoldsThroughCrashesStallsAndLostMessages) { run_seeds<SystemWorld>(seeds_or({1, 16})); }
+TEST(System, HoldsThroughCrashesStallsAndLostMessages) { run_seeds<SystemWorld>(seeds_or({1, 40})); }
 
 TEST(System, DoesWhatItIsForMeanwhile) {
   SystemWorld world(4);
