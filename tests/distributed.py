@@ -2,6 +2,7 @@
 
 Each process has its own data folder with only those secrets in it that its role needs, as it would on a cluster.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -211,6 +212,17 @@ class Distributed(harness.Fleetward):
         for process in self.roles.values():
             if process.is_running():
                 process.kill()
+
+    @contextlib.contextmanager
+    def running(self):
+        """From start() on; at the end all processes are still there, and each ends in good order."""
+        try:
+            yield self.start()
+            assert [name for name, process in self.roles.items() if not process.is_running()] == []
+            codes = self.stop()
+            assert set(codes.values()) == {0}, f"{codes}\n{self.logs()}"
+        finally:
+            self.kill()
 
     def metrics(self):
         """Summed over all processes that run."""

@@ -47,8 +47,7 @@ std::string why_paused(const Partitions& partitions, std::size_t state_bytes_max
   if (numbers.empty()) return {};
   return fmt::format(
       "degraded: its devices are not watched in paused partitions ({}): their state (at least {}) does not fit beside "
-      "the "
-      "{} that are held; raise detector.state_bytes_max ({}), or start another detector",
+      "the {} that are held; raise detector.state_bytes_max ({}), or start another detector",
       numbers, mebibytes(bytes), mebibytes(state_bytes(partitions)), mebibytes(state_bytes_max));
 }
 

@@ -22,17 +22,8 @@ def installation(folder, postgres, alertmanager, brokers, kafka_folder=None):
     with kafka_cluster.Kafka(brokers=brokers, folder=kafka_folder) as cluster:
         server = Distributed(folder, cluster, postgres, alertmanager=alertmanager, playbook=playbook(VICTIMS),
                              roles={"gateway": 2, "detector": 2}, settings={"bus": {"replication": brokers}})
-        try:
-            yield server.start()
-            still_running(server)
-            codes = server.stop()
-            assert set(codes.values()) == {0}, f"{codes}\n{server.logs()}"
-        finally:
-            server.kill()
-
-
-def still_running(server):
-    assert [name for name, p in server.roles.items() if not p.is_running()] == []
+        with server.running():
+            yield server
 
 
 def hang(cluster, i):

@@ -51,13 +51,9 @@ def fleet(tmp_path, path, postgres, alertmanager):
         settings = json.loads(cut_off.config.read_text())
         settings["bus"]["bootstrap"] = cluster.far_bootstrap
         cut_off.config.write_text(json.dumps(settings))
-        try:
-            yield server.start()
+        with server.running():
+            yield server
             path.mend()
-            codes = server.stop()
-            assert set(codes.values()) == {0}, f"{codes}\n{server.logs()}"
-        finally:
-            server.kill()
 
 
 def is_banned(server, thing):

@@ -25,12 +25,8 @@ PAUSE_SECONDS = 2
 def fleet(tmp_path_factory, kafka, postgres, alertmanager):
     server = Distributed(tmp_path_factory.mktemp("detectors"), kafka, postgres, alertmanager=alertmanager, roles={"detector": 2},
                          partitions=8, playbook=playbook(VICTIMS))
-    try:
-        yield server.start()
-        codes = server.stop()
-        assert set(codes.values()) == {0}, f"{codes}\n{server.logs()}"
-    finally:
-        server.kill()
+    with server.running():
+        yield server
 
 
 def owned(process):

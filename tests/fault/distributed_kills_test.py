@@ -17,12 +17,8 @@ VICTIMS = {role: f"victim-{role}" for role in ROLES}
 def fleet(tmp_path_factory, kafka, postgres, alertmanager):
     server = Distributed(tmp_path_factory.mktemp("kills"), kafka, postgres, alertmanager=alertmanager,
                          playbook=playbook(VICTIMS.values()))
-    try:
-        yield server.start()
-        codes = server.stop()
-        assert set(codes.values()) == {0}, f"{codes}\n{server.logs()}"
-    finally:
-        server.kill()
+    with server.running():
+        yield server
 
 
 def test_each_role_is_killed_and_starts_again(fleet, tmp_path):

@@ -15,12 +15,8 @@ VICTIMS = [f"victim-room-{i}" for i in range(3)]
 def fleet(tmp_path_factory, kafka, postgres, alertmanager):
     server = Distributed(tmp_path_factory.mktemp("room"), kafka, postgres, alertmanager=alertmanager, partitions=8,
                          playbook=playbook(VICTIMS))
-    try:
-        yield server.start()
-        codes = server.stop()
-        assert set(codes.values()) == {0}, f"{codes}\n{server.logs()}"
-    finally:
-        server.kill()
+    with server.running():
+        yield server
 
 
 def gauge(process, name):

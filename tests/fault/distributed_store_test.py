@@ -20,12 +20,8 @@ def fleet(tmp_path_factory, kafka, alertmanager):
     with postgres_server.Postgres() as postgres:
         server = Distributed(tmp_path_factory.mktemp("store"), kafka, postgres, alertmanager=alertmanager, roles={"responder": 2},
                              playbook=playbook([*VICTIMS, "before", "after"]))
-        try:
-            yield server.start()
-            codes = server.stop()
-            assert set(codes.values()) == {0}, f"{codes}\n{server.logs()}"
-        finally:
-            server.kill()
+        with server.running():
+            yield server
 
 
 def hang(postgres):
