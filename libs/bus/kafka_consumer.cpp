@@ -69,7 +69,7 @@ class KafkaConsumer final : public Consumer {
     if (!member) co_return Status();
     member->listen(nullptr);
     auto change = std::make_shared<Event>(std::move(change_));
-    std::function<Result<void>()> leave = [member, change] { return member->leave(*change); };
+    std::function<Result<void>()> leave = [member, change] { return member->leave(std::move(*change)); };
     const Status left = co_await on_thread<void>(member->worker(), scheduler_, leave);
     leave = nullptr;
     change.reset();
@@ -109,8 +109,8 @@ class KafkaConsumer final : public Consumer {
     auto change = std::make_shared<Event>(std::move(change_));
     core_->closer.post([member = std::move(ownership_->member), leaves, change]() mutable {
       member->worker().run_and_wait([&] {
-        if (leaves) (void)member->leave(*change);  // it has logged what went wrong
-        else (void)member->close(*change);
+        if (leaves) (void)member->leave(std::move(*change));  // it has logged what went wrong
+        else (void)member->close(std::move(*change));
       });
       change.reset();
       member.reset();
@@ -331,12 +331,13 @@ class KafkaConsumer final : public Consumer {
   // Takes part again as another member, which claims nothing that the one before had. That one's client may have been
   // about to join by itself: if the group hears of it later, it is taken for the newer of the two.
   Status renew() {
-    if (!std::exchange(is_fenced_by_shadow_, false)) {
-      shadow_until_ = scheduler_.steady_now() + 2 * options_.session_timeout + on_its_way_max;
-    }
     lose_all();
     Result<std::shared_ptr<GroupMember>> fresh = GroupMember::make(core_, options_);
     if (!fresh) return fresh.error();
+    // That it was fenced by it does not make the time longer: another process of its name would be fought for ever.
+    if (!std::exchange(is_fenced_by_shadow_, false)) {
+      shadow_until_ = scheduler_.steady_now() + 2 * options_.session_timeout + on_its_way_max;
+    }
     is_expired_ = false;
     giving_up_.clear();
     let_go(false);

@@ -1,6 +1,7 @@
 #include "bus/kafka_member.hpp"
 
 #include <algorithm>
+#include <future>
 #include <thread>
 
 #include "log/log.hpp"
@@ -9,6 +10,7 @@ namespace fleetward::bus::kafka {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr Millis end_limit{3'000};  // for each thing that a member does at its end
 
 }  // namespace
 
@@ -161,27 +163,36 @@ Status GroupMember::commit_offsets(const rd_kafka_topic_partition_list_t& offset
   return {};
 }
 
-// Whatever the group wants changed is done, without anybody being told.
-rd_kafka_resp_err_t GroupMember::follow(rd_kafka_event_t* event) {
-  if (event == nullptr || rd_kafka_event_type(event) != RD_KAFKA_EVENT_REBALANCE) return RD_KAFKA_RESP_ERR_NO_ERROR;
-  const bool is_assign = rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-  rd_kafka_topic_partition_list_t* const list = rd_kafka_event_topic_partition_list(event);
-  const Failure failure(is_assign ? rd_kafka_incremental_assign(client_.get(), list)
-                                  : rd_kafka_incremental_unassign(client_.get(), list));
-  return failure ? rd_kafka_error_code(failure.get()) : RD_KAFKA_RESP_ERR_NO_ERROR;
+// Whatever the group wants changed is done, without anybody being told. On a thread of its own: a client that is being
+// closed may never answer, and then thread and client are left behind.
+rd_kafka_resp_err_t GroupMember::follow(Event event) {
+  if (!event || rd_kafka_event_type(event.get()) != RD_KAFKA_EVENT_REBALANCE) return RD_KAFKA_RESP_ERR_NO_ERROR;
+  if (is_stuck_) return RD_KAFKA_RESP_ERR__TIMED_OUT;
+  auto done = std::make_shared<std::promise<rd_kafka_resp_err_t>>();
+  auto result = done->get_future();
+  std::thread([client = client_.get(), change = std::move(event), done]() mutable {
+    const bool is_assign = rd_kafka_event_error(change.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+    rd_kafka_topic_partition_list_t* const list = rd_kafka_event_topic_partition_list(change.get());
+    const Failure failure(is_assign ? rd_kafka_incremental_assign(client, list)
+                                    : rd_kafka_incremental_unassign(client, list));
+    const rd_kafka_resp_err_t code = failure ? rd_kafka_error_code(failure.get()) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    change.reset();
+    done->set_value(code);
+  }).detach();
+  if (result.wait_for(end_limit) == std::future_status::ready) return result.get();
+  is_stuck_ = true;
+  return RD_KAFKA_RESP_ERR__TIMED_OUT;
 }
 
-Status GroupMember::leave(const Event& unhandled) {
-  constexpr Millis limit{3'000};
+Status GroupMember::leave(Event unhandled) {
   constexpr int step_ms = 20;
-  const Clock::time_point end = Clock::now() + limit;
-  rd_kafka_resp_err_t code = follow(unhandled.get());
+  const Clock::time_point end = Clock::now() + end_limit;
+  rd_kafka_resp_err_t code = follow(std::move(unhandled));
   const rd_kafka_resp_err_t unsubscribed = rd_kafka_unsubscribe(client_.get());
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = unsubscribed;
   // A static member leaves only here: closing alone would keep its partitions for its name.
   while (!member_id().empty() && Clock::now() < end) {
-    const Event event(rd_kafka_queue_poll(queue_.get(), step_ms));
-    const rd_kafka_resp_err_t followed = follow(event.get());
+    const rd_kafka_resp_err_t followed = follow(Event(rd_kafka_queue_poll(queue_.get(), step_ms)));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = followed;
   }
   if (!close(Event()) && code == RD_KAFKA_RESP_ERR_NO_ERROR) code = RD_KAFKA_RESP_ERR__TIMED_OUT;
@@ -191,23 +202,21 @@ Status GroupMember::leave(const Event& unhandled) {
 }
 
 // Closed in the background, while what the group wants changed is answered: the client waits for that without a limit.
-bool GroupMember::close(const Event& unhandled) {
-  constexpr Millis limit{3'000};
+bool GroupMember::close(Event unhandled) {
   constexpr int step_ms = 20;
-  const Clock::time_point end = Clock::now() + limit;
+  const Clock::time_point end = Clock::now() + end_limit;
   if (rd_kafka_consumer_closed(client_.get()) == 1) return true;
-  (void)follow(unhandled.get());
+  (void)follow(std::move(unhandled));
   const Queue last(rd_kafka_queue_new(client_.get()));
   const Failure refused(rd_kafka_consumer_close_queue(client_.get(), last.get()));
   while (!refused && rd_kafka_consumer_closed(client_.get()) == 0 && Clock::now() < end) {
-    const Event event(rd_kafka_queue_poll(last.get(), step_ms));
-    (void)follow(event.get());
+    (void)follow(Event(rd_kafka_queue_poll(last.get(), step_ms)));
   }
-  return rd_kafka_consumer_closed(client_.get()) == 1;
+  return !is_stuck_ && rd_kafka_consumer_closed(client_.get()) == 1;
 }
 
 GroupMember::~GroupMember() {
-  if (!client_ || rd_kafka_consumer_closed(client_.get()) == 1) return;
+  if (!client_ || (!is_stuck_ && rd_kafka_consumer_closed(client_.get()) == 1)) return;
   log::error("kafka_member_left_behind", {{"group", options_.group}, {"member", options_.member}});
   (void)client_.release();  // to end it now would be to wait for it
 }

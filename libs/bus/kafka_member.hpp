@@ -36,9 +36,9 @@ class GroupMember {
   // Gives everything back and leaves the group at once. Without it, its name keeps its partitions until the session
   // time-out: a process that comes back sooner goes on with them. `unhandled`: a change that was taken out of next(),
   // if there is one; the client waits for its end.
-  Status leave(const Event& unhandled);
+  Status leave(Event unhandled);
   // Without leaving. False: it does not end in time; then it is left behind, for nobody may wait for it for ever.
-  bool close(const Event& unhandled);
+  bool close(Event unhandled);
   ~GroupMember();
   GroupMember(const GroupMember&) = delete;
   GroupMember& operator=(const GroupMember&) = delete;
@@ -49,7 +49,7 @@ class GroupMember {
         options_(std::move(options)),
         transactions_(core_->options, "fleetward." + options_.group + "." + options_.member) {}
 
-  rd_kafka_resp_err_t follow(rd_kafka_event_t* event);
+  rd_kafka_resp_err_t follow(Event event);
   [[nodiscard]] std::string member_id() const;
   // Whether the group has dropped it since its last change.
   [[nodiscard]] bool is_expired() const;
@@ -60,6 +60,7 @@ class GroupMember {
   Client client_;
   Queue queue_;
   std::string member_id_;     // by which the group knows it; empty: before its first assignment
+  bool is_stuck_ = false;     // the client did not come back from a change at its end
   GroupMetadata membership_;  // that of the last change
   Transactions transactions_;
   async::LoopThread worker_{"kafka-member"};  // last, so that it ends first
